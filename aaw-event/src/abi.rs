@@ -74,6 +74,9 @@ pub const MAGIC: [u8; 8] = *b"aaw-mod\0";
 pub(crate) mod flags {
     /// Panics of the package unwind, so they can be caught. A package without this flag is rejected.
     pub(crate) const UNWINDS: u32 = 1;
+    /// Handlers of the package read the HTTP request behind their call, which a host then has to keep. An older host does
+    /// not know the flag, and the operation `handshake` fails there.
+    pub(crate) const READS_HANDSHAKE: u32 = 2;
 }
 
 /// Values of [`EventEntry::kind`].
@@ -116,6 +119,8 @@ pub(crate) mod hook_name {
 pub(crate) mod entry_flags {
     /// The handler reads `CallArgs::upload`.
     pub(crate) const TAKES_UPLOAD: u32 = 1;
+    /// The stream may be started by a GET request, as an `EventSource` does.
+    pub(crate) const ALLOWS_GET: u32 = 2;
 }
 
 /// What a poll of a [`RawCall`] or of a [`RawUpload`] returns. An upload returns only the first four.
@@ -210,7 +215,13 @@ pub struct EventEntry {
     pub(crate) max_call_ms: u32,
     /// Begins a call and polls it once. Appended later.
     pub(crate) run: Option<RunFn>,
+    /// How much of its caller's rate limit a call uses; [`DEFAULT_COST`] in the table of an older package. Appended
+    /// later.
+    pub(crate) cost: u32,
 }
+
+/// The cost of a call of an event that states none.
+pub(crate) const DEFAULT_COST: u32 = 1;
 
 impl EventEntry {
     /// The size of an entry in the first version of this ABI.
@@ -218,6 +229,9 @@ impl EventEntry {
 
     /// The size of an entry before `run` was appended.
     pub(crate) const SIZE_WITHOUT_RUN: usize = std::mem::offset_of!(Self, run);
+
+    /// The size of an entry before `cost` was appended.
+    pub(crate) const SIZE_WITHOUT_COST: usize = std::mem::offset_of!(Self, cost);
 }
 
 // SAFETY: as for `ModuleHeader`: constants only.
@@ -545,9 +559,11 @@ mod tests {
         let header = layout!(ModuleHeader:
             magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
         assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
-        assert_eq!(layout!(EventEntry: name, kind, flags, call, max_call_ms, run), [0., 2., 2.5, 3., 4., 5., 6.]);
+        let entry = layout!(EventEntry: name, kind, flags, call, max_call_ms, run, cost);
+        assert_eq!(entry, [0., 2., 2.5, 3., 4., 5., 6., 7.]);
         assert_eq!(EventEntry::MIN_SIZE, 4 * size_of::<usize>());
         assert_eq!(EventEntry::SIZE_WITHOUT_RUN, 5 * size_of::<usize>());
+        assert_eq!(EventEntry::SIZE_WITHOUT_COST, 6 * size_of::<usize>());
         assert_eq!(layout!(Bytes: ptr, len), [0., 1., 2.]);
         assert_eq!(layout!(Sink: ctx, write), [0., 1., 2.]);
         assert_eq!(layout!(CallArgs: size, event, body, caller, upload, place), [0., 1., 3., 5., 7., 8., 10.]);
@@ -584,5 +600,6 @@ mod tests {
         assert_eq!((written::TAKEN, written::TOO_LARGE, status::OK, status::FAILED), (0, 1, 0, 1));
         assert_eq!((committed::MORE, committed::ENOUGH, committed::REJECTED, PLACE_ALIGN), (0, 1, 2, 16));
         assert_eq!((mode::LOADED, mode::LINKED, flags::UNWINDS, entry_flags::TAKES_UPLOAD), (0, 1, 1, 1));
+        assert_eq!((entry_flags::ALLOWS_GET, flags::READS_HANDSHAKE, DEFAULT_COST), (2, 2, 1));
     }
 }

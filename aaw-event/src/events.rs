@@ -40,14 +40,14 @@ macro_rules! __symbol {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __package {
-    ($symbol:literal, $package:literal, $app:ty, $start:expr, [$($entry:expr,)*]) => {
+    ($symbol:literal, $package:literal, $app:ty, $start:expr, [$($entry:expr,)*] $(, $declaration:ident)*) => {
         #[doc(hidden)]
         pub mod __aaw {
             static EVENTS: &[$crate::export::HandlerEntry<$app>] = &[$($entry,)*];
 
             #[unsafe(export_name = $crate::__symbol!($symbol))]
             pub static PACKAGE: $crate::export::PackageSymbol<$app> =
-                $crate::export::PackageSymbol::new($package, cfg!(panic = "unwind"), $start, EVENTS);
+                $crate::export::PackageSymbol::new($package, cfg!(panic = "unwind"), $start, EVENTS)$(.$declaration())*;
         }
 
         /// The events of this package, for the program that links it.

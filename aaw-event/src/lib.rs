@@ -125,7 +125,8 @@
 //! [pushes events](Ws::send_event) to it, [broadcasts](Ws::broadcast) to all connections, and [calls the
 //! client](Ws::send_async). `services.room` is for chat rooms: [`join`](Room::join), [`leave`](Room::leave),
 //! [`emit`](Room::emit), [`members`](Room::members). [`services.identity()`](Services::identity) is the caller's
-//! identity, [`authenticate`](Services::authenticate) and [`logout`](Services::logout) start and end its session.
+//! identity, [`handshake`](Services::handshake) the headers, cookies and query that it has connected with,
+//! [`authenticate`](Services::authenticate) and [`logout`](Services::logout) start and end its session.
 //!
 //! `_services.rs` adds services of your own, such as a pool of database connections. They are built once, before the
 //! first call, and `Services<App>` derefs to them:
@@ -291,6 +292,7 @@ mod handles;
 #[allow(unsafe_code, reason = "calls function pointers of the module ABI, and is called through them")]
 pub mod host;
 mod json;
+mod log_limit;
 #[allow(unsafe_code, reason = "is called through function pointers of the module ABI")]
 mod module;
 pub mod prelude;
@@ -309,8 +311,8 @@ pub use host::Module;
 #[doc(hidden)]
 pub use module::export;
 pub use sdk::{
-    AwayInfo, BackInfo, CloseInfo, ClosedBy, Empty, Error, GuardedCall, Identity, LoggedIn, Member, OpenInfo,
-    PasswordReset, Presence, ResponseFuture, Result, Room, Services, Upload, Ws,
+    AwayInfo, BackInfo, CloseInfo, ClosedBy, Empty, Error, GuardedCall, Handshake, Identity, LoggedIn, Member,
+    OpenInfo, PasswordReset, Presence, ResponseFuture, Result, Room, Services, Upload, Ws,
 };
 /// JSON that is passed through unparsed, as a body, a response or an item: `Box<RawValue>`.
 #[doc(inline)]

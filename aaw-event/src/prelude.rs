@@ -6,6 +6,6 @@ pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 
 pub use crate::sdk::{
-    AwayInfo, BackInfo, CloseInfo, Empty, Error, GuardedCall, Identity, LoggedIn, OpenInfo, PasswordReset, Presence,
-    Result, Services, Upload,
+    AwayInfo, BackInfo, CloseInfo, Empty, Error, GuardedCall, Handshake, Identity, LoggedIn, OpenInfo, PasswordReset,
+    Presence, Result, Services, Upload,
 };

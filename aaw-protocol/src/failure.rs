@@ -101,6 +101,9 @@ impl Code {
     pub const BUSY: Self = Self::of("busy");
     /// The call was run and has been dropped, because the server is stopping.
     pub const STOPPING: Self = Self::of("stopping");
+    /// The events were replaced while the call ran, and it was dropped at the deadline for such calls. It may be called
+    /// again.
+    pub const REPLACED: Self = Self::of("replaced");
     /// The response, or an item of it, exceeds the message size limit.
     pub const TOO_LARGE: Self = Self::of("too_large");
     /// The caller cancelled the call.

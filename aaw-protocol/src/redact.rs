@@ -1,7 +1,8 @@
 //! Removes passwords and tokens from what is logged.
 //!
-//! Of bodies, results and frames, only those of `aaw/` events are changed: their fields are known. What an application's
-//! own events carry is logged as it is. A [`url`] is shown without what may be a token.
+//! Of bodies, results and frames of `aaw/` events, only the known harmless fields are kept. In those of an application's own
+//! events, the fields with a [secret name](is_secret_name) are redacted, so that the password of a misnamed `login` is, too.
+//! A [`url`] is shown without what may be a token.
 
 use std::fmt;
 
@@ -68,6 +69,104 @@ fn redact_in(value: &mut Value) {
         }
         _ => *value = redacted(),
     }
+}
+
+/// The words that make the name of a field secret, wherever they are in it.
+const SECRET_WORDS: [&str; 15] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passwort",
+    "pwd",
+    "passcode",
+    "secret",
+    "token",
+    "authorization",
+    "bearer",
+    "cookie",
+    "credential",
+    "apikey",
+    "privatekey",
+    "jwt",
+];
+
+/// The names that are secret as a whole; as parts of other names, they are harmless.
+const SECRET_NAMES: [&str; 5] = ["pass", "pin", "otp", "auth", "sid"];
+
+/// Whether a field of this name may hold a password, a token or the like. The case does not matter, and neither do `_`, `-`,
+/// `.` and spaces: `userPassword`, `API-Key` and `session_token` are such names.
+///
+/// The names contain one of `password`, `passwd`, `passphrase`, `passwort`, `pwd`, `passcode`, `secret`, `token`,
+/// `authorization`, `bearer`, `cookie`, `credential`, `apikey`, `privatekey` and `jwt`, or are one of `pass`, `pin`, `otp`,
+/// `auth` and `sid`.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = normalized(name);
+    SECRET_NAMES.contains(&&*name) || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+fn normalized(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// Redacts the values of fields with a [secret name](is_secret_name), at any depth, also within arrays. The texts among
+/// them are added to `secrets`. Returns whether there was one. `null` and booleans stay: they are no secrets.
+fn secret_fields(value: &mut Value, secrets: &mut Vec<String>) -> bool {
+    let mut found = false;
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if matches!(value, Value::Null | Value::Bool(_)) || !is_secret_name(key) {
+                    found |= secret_fields(value, secrets);
+                } else {
+                    collect_texts(value, secrets);
+                    *value = redacted();
+                    found = true;
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| found |= secret_fields(item, secrets)),
+        _ => {}
+    }
+    found
+}
+
+fn collect_texts(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Number(number) => texts.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Value::Object(map) => map.values().for_each(|value| collect_texts(value, texts)),
+        _ => {}
+    }
+}
+
+/// Removes these texts from a message that may quote them, such as `invalid type: string "hunter2"`. Those of fewer than
+/// four characters stay: they occur in other words.
+pub fn secret_texts(message: &str, secrets: &[String]) -> String {
+    let secrets = secrets.iter().filter(|secret| secret.chars().count() >= 4);
+    secrets.fold(message.to_owned(), |message, secret| message.replace(secret, REDACTED))
+}
+
+/// Parses the body or result of a call for a log, and redacts the values of fields with a [secret name](is_secret_name), at
+/// any depth. The texts among them are added to `secrets`. Text that is not JSON becomes a string; it is redacted as a whole
+/// if it mentions a secret name, since it may be a log-in that is not quite JSON.
+pub fn for_log(text: &str, secrets: &mut Vec<String>) -> Value {
+    match serde_json::from_str(text) {
+        Ok(mut value) => {
+            secret_fields(&mut value, secrets);
+            value
+        }
+        Err(_) if mentions_secret(text) => redacted(),
+        Err(_) => Value::String(text.to_owned()),
+    }
+}
+
+/// Whether JSON may have a field with a secret name, without parsing it. A name may contain escapes.
+fn mentions_secret(text: &str) -> bool {
+    let normalized = normalized(text);
+    text.contains('\\')
+        || SECRET_WORDS.iter().any(|word| normalized.contains(word))
+        || SECRET_NAMES.iter().any(|name| normalized.contains(&format!("\"{name}\"")))
 }
 
 /// What stands in the place of a secret.
@@ -147,8 +246,13 @@ impl fmt::Display for FramePreview<'_> {
             Ok(frame) if is_reserved(&frame.event.to_ascii_lowercase()) && !is_without_secrets(&frame) => {
                 write_preview(f, &redact_frame(&frame))
             }
+            // Of an application's own event.
+            Ok(frame) if !is_reserved(&frame.event) && mentions_secret(self.0) => match redact_own_frame(&frame) {
+                Some(redacted) => write_preview(f, &redacted),
+                None => write_preview(f, self.0),
+            },
             // It may be a log-in that is not quite JSON.
-            Err(_) if self.0.contains("aaw") || self.0.contains('\\') => f.write_str("[redacted]"),
+            Err(_) if self.0.contains("aaw") || mentions_secret(self.0) => f.write_str("[redacted]"),
             _ => write_preview(f, self.0),
         }
     }
@@ -160,6 +264,20 @@ fn is_without_secrets(frame: &Frame<'_>) -> bool {
     let of_server = [hello::WELCOME, hello::SESSION_ENDED, hello::MEMBER_JOINED, hello::MEMBER_LEFT, hello::GAP];
     of_server.contains(&&*frame.event)
         || (frame.event == hello::ACK && frame.data.parse::<u64>().is_ok() && frame.id.is_none())
+}
+
+/// Returns the frame of an application's event without its secrets; `None` if it has none.
+fn redact_own_frame(frame: &Frame<'_>) -> Option<String> {
+    if frame.data.len() > MAX_PARSED_BYTES {
+        return Some(format!("[{},\"{REDACTED}\"]", frame.event_json));
+    }
+    // Data that is not JSON is not checked when a frame is decoded.
+    let Ok(mut data) = serde_json::from_str(frame.data) else {
+        return Some(frame_text(frame, &redacted().to_string()));
+    };
+    let mut secrets = Vec::new();
+    let found = secret_fields(&mut data, &mut secrets);
+    found.then(|| frame_text(frame, &secret_texts(&data.to_string(), &secrets)))
 }
 
 /// Returns the frame without its secrets, and without its meta.
@@ -174,14 +292,20 @@ fn redact_frame(frame: &Frame<'_>) -> String {
         (Kind::Credit, None) if frame.credit().is_ok() => frame.data.to_owned(),
         _ => redact_json(frame.data),
     };
+    let id = match frame.id {
+        // The id of a classic frame can be any string.
+        Some(id) if id.parse::<i64>().is_err() => Some("\"[redacted]\""),
+        id => id,
+    };
+    frame_text(&Frame { id, ..frame.clone() }, &data)
+}
+
+/// Returns a frame with this data, and without its meta.
+fn frame_text(frame: &Frame<'_>, data: &str) -> String {
     let mut text = format!("[{},{data}", frame.event_json);
     if frame.id.is_some() || frame.kind.word().is_some() {
         text.push(',');
-        // The id of a classic frame can be any string.
-        text.push_str(match frame.id {
-            Some(id) if id.parse::<i64>().is_err() => "\"[redacted]\"",
-            id => id.unwrap_or("null"),
-        });
+        text.push_str(frame.id.unwrap_or("null"));
     }
     if let Some(kind) = frame.kind.word() {
         text.push_str(&format!(",\"{kind}\""));
@@ -233,6 +357,52 @@ mod tests {
         let email = |bytes: usize| format!(r#"{{"email":"{}"}}"#, "x".repeat(bytes - 12));
         assert_eq!(redact("aaw/login", &email(8192)), Some(email(8192)));
         assert_eq!(redact("aaw/login", &email(8193)).as_deref(), Some(r#""[redacted]""#), "it is not parsed");
+    }
+
+    #[test]
+    fn fields_with_a_secret_name_are_redacted_at_any_depth() {
+        for (text, expected) in [
+            (r#"{"email":"a@b","password":"hunter2"}"#, r#"{"email":"a@b","password":"[redacted]"}"#),
+            (r#"[{"deep":[{"API-Key":["hunter2"]}]}]"#, r#"[{"deep":[{"API-Key":"[redacted]"}]}]"#),
+            (r#"{"Authorization":{"x":"hunter2"},"PIN":1234}"#, r#"{"Authorization":"[redacted]","PIN":"[redacted]"}"#),
+            (
+                r#"{"session_token":null,"has_password":true,"pinned":1}"#,
+                r#"{"has_password":true,"pinned":1,"session_token":null}"#,
+            ),
+            (r#"{"pass\u0077ord":"hunter2"}"#, r#"{"password":"[redacted]"}"#),
+            (
+                r#"{"user Secret":"hunter2","set.cookie":"hunter2"}"#,
+                r#"{"set.cookie":"[redacted]","user Secret":"[redacted]"}"#,
+            ),
+            (r#"{"password":"hunter2""#, r#""[redacted]""#),
+            ("no json", r#""no json""#),
+            (r#"["password","hunter2"]"#, r#"["password","hunter2"]"#),
+        ] {
+            assert_eq!(for_log(text, &mut Vec::new()).to_string(), expected, "{text}");
+        }
+        let mut secrets = Vec::new();
+        for_log(r#"{"password":{"a":["hunter2",12345,"abc"]}}"#, &mut secrets);
+        let message = r#"invalid type: string "hunter2", expected 12345 of abc"#;
+        assert_eq!(secret_texts(message, &secrets), r#"invalid type: string "[redacted]", expected [redacted] of abc"#);
+    }
+
+    #[test]
+    fn frames_of_a_misnamed_log_in_are_shown_without_their_secrets() {
+        for (frame, expected) in [
+            (
+                r#"["login",{"email":"a@b","password":"hunter2"},7]"#,
+                r#"["login",{"email":"a@b","password":"[redacted]"},7]"#,
+            ),
+            (
+                r#"["login",{"list":[{"Pass\u0057ord":"hunter2"}]},7]"#,
+                r#"["login",{"list":[{"PassWord":"[redacted]"}]},7]"#,
+            ),
+            (r#"["login",{"password":"hunter2",7]"#, r#"["login","[redacted]",7]"#),
+            (r#"["login",{"password":"hunter2"#, "[redacted]"),
+            (r#"["login",{"a": "b\n"},7]"#, r#"["login",{"a": "b\n"},7]"#),
+        ] {
+            assert_eq!(preview(frame), expected, "{frame}");
+        }
     }
 
     #[test]
@@ -319,7 +489,7 @@ mod tests {
             welcome,
             gap,
             r#"["aaw/ack",7]"#,
-            r#"["login",{"password":"x"},1]"#,
+            r#"["login",{"name":"x","passed":true},1]"#,
             "not a frame",
             r#"["aaw/login",null,1,"cancel"]"#,
         ] {

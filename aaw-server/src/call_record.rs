@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use aaw_protocol::redact::{for_log, secret_texts};
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 /// A finished call, as the hook of [`Server::on_call`](crate::Server::on_call) receives it.
 ///
 /// It serializes as an object with the fields `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`,
-/// and `ms`. Passwords and tokens in the bodies and results of `aaw/` events are already redacted.
+/// and `ms`. Passwords and tokens in the bodies and results of `aaw/` events are already redacted in its fields. The object
+/// has none of other events either, where the name of their field tells: a client may have misspelt the name of a log-in.
+/// [`is_secret_name`](aaw_protocol::redact::is_secret_name) lists the names.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRecord<'a> {
@@ -79,19 +82,22 @@ impl Serialize for CallRecord<'_> {
         map.serialize_entry("connection", &self.connection.to_string())?;
         map.serialize_entry("client_key", &self.client_key)?;
         map.serialize_entry("kind", self.kind.as_str())?;
-        map.serialize_entry("body", &json(self.body))?;
+        let mut secrets = Vec::new();
+        map.serialize_entry("body", &for_log(self.body, &mut secrets))?;
         match self.result {
-            Ok(result) => map.serialize_entry("result", &result.map(json))?,
-            Err(failure) => map.serialize_entry("error", failure)?,
+            Ok(result) => map.serialize_entry("result", &result.map(|result| for_log(result, &mut secrets)))?,
+            Err(failure) => map.serialize_entry("error", &failure_for_log(failure, &mut secrets))?,
         }
         map.serialize_entry("ms", &((self.elapsed.as_secs_f64() * 1e6).round() / 1e3))?;
         map.end()
     }
 }
 
-/// Parses JSON so that it is logged on one line; text that is not JSON becomes a string.
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()))
+/// Redacts the secrets of a body in the failure of its call, whose text may quote the value of a field.
+fn failure_for_log(failure: &Failure, secrets: &mut Vec<String>) -> Failure {
+    let data = failure.data.as_ref().map(|data| for_log(data.get(), secrets));
+    let data = data.and_then(|data| to_raw_value(&data).ok());
+    Failure { error: secret_texts(&failure.error, secrets), data, ..failure.clone() }
 }
 
 /// The failure in the record of a call whose caller disconnected or cancelled it.
@@ -122,5 +128,26 @@ mod tests {
         let failed = CallRecord { result: Err(&failure), body: "not json", ..record };
         let line = serde_json::to_string(&failed).unwrap();
         assert!(line.contains(r#""body":"not json","error":{"error":"no","code":"handler"}"#), "{line}");
+    }
+
+    #[test]
+    fn a_record_serializes_without_the_secrets_of_any_event() {
+        let failure = Failure {
+            data: to_raw_value(&serde_json::json!({ "token": "hunter3" })).ok(),
+            ..Failure::new(Code::BAD_BODY, "invalid type: string \"hunter2\", expected u64")
+        };
+        let record = CallRecord {
+            event: "login",
+            connection: Uuid::nil(),
+            client_key: None,
+            kind: CallKind::Unknown,
+            body: r#"{"email":"a@b.c","list":[{"Password":"hunter2"}]}"#,
+            result: Err(&failure),
+            elapsed: Duration::ZERO,
+        };
+        let line = serde_json::to_string(&record).unwrap();
+        assert!(line.contains("a@b.c") && !line.contains("hunter"), "{line}");
+        let result = CallRecord { result: Ok(Some(r#"{"token":"hunter2"}"#)), ..record };
+        assert!(!serde_json::to_string(&result).unwrap().contains("hunter2"));
     }
 }

@@ -19,6 +19,15 @@ impl From<IpAddr> for ClientNetwork {
     }
 }
 
+impl ClientNetwork {
+    /// Returns the /48 network that contains that of an IPv6 address. Providers assign one to a site (RFC 6177), which has
+    /// 65 536 /64 networks.
+    pub(crate) fn site(self) -> Option<Self> {
+        // An IPv4 address has at most 32 bits.
+        (self.0 > u32::MAX.into()).then_some(Self(self.0 & !0xffff))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +43,12 @@ mod tests {
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::2"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_ne!(network("::1"), network("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_site_of_an_ipv6_address_is_a_48_network() {
+        assert_eq!(network("2001:db8:1:2::1").site(), network("2001:db8:1:ffff::1").site());
+        assert_ne!(network("2001:db8:1:2::1").site(), network("2001:db8:2:2::1").site());
+        assert_eq!([network("255.255.255.255").site(), network("::1").site()], [None, None]);
     }
 }

@@ -6,8 +6,16 @@ use std::time::Duration;
 
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
+use aaw_protocol::websocket::MAX_FRAMES;
 
+use crate::address_limits::AddressRates;
+pub use crate::allowed_host::{AllowedHost, InvalidHost};
+pub use crate::listen_address::{InvalidListenAddress, ListenAddress};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
+pub use crate::path_prefix::{InvalidPathPrefix, PathPrefix};
+pub use crate::trusted_proxy::{ForwardedHeader, InvalidForwardedHeader, InvalidTrustedProxy, TrustedProxy};
+
+mod table;
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
 /// are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
@@ -25,16 +33,118 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
-    /// if the server is reached through a loopback name, pages of this machine. Default: none.
+    /// The addresses to listen on, instead of [`host`](Self::host): any number of TCP ports and Unix sockets. Those without a
+    /// port have that of [`port`](Self::port). `[::]` accepts IPv4 too, unless `0.0.0.0` is listed beside it. Default: none,
+    /// so that `host` and `port` apply.
+    pub listen: Vec<ListenAddress>,
+    /// The maximum number of connections of each address that the system has established and the server has not accepted
+    /// yet; clients beyond it retry after a second. Default 1024: a burst of clients, such as after a restart, exceeds the
+    /// 128 that are usual. The system may have a lower limit (`net.core.somaxconn` on Linux).
+    pub listen_backlog: u32,
+    /// The permissions of the files of Unix sockets, see [`listen`](Self::listen). Default `0o660`: the server's user and its
+    /// group may connect, so that a proxy needs to be in that group. Who may connect is trusted as a proxy is.
+    pub unix_socket_mode: u32,
+    /// How the TCP ports speak TLS (feature `tls`). Default: none, they speak plain HTTP. Unix sockets always do, since their
+    /// clients are on the same machine.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::Tls>,
+    /// The maximum number of requests that one HTTP/2 connection may have in progress (feature `tls`). Default 100, the
+    /// least that RFC 9113 recommends; clients wait before they send further ones. Each connection can run as many calls
+    /// at the same time.
+    pub max_http2_streams: u32,
+    /// Origins whose pages may connect, such as `https://app.example.com`; `null` or `file://` for pages opened as files,
+    /// `*` for all. See [`AllowedOrigin`]. In addition, pages of the same scheme, host and port as the request may connect, and, if
+    /// the server is reached through a loopback name, pages of this machine. The hosts of these origins are also allowed, as
+    /// those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
+    ///
+    /// The scheme and the host of a request are those that one of [`trusted_proxies`](Self::trusted_proxies) states. Otherwise the
+    /// scheme is that of the server's own port, whatever a proxy in front of it speaks: pages behind such a proxy with TLS
+    /// are allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
+    /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
+    /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
+    /// another host is refused with HTTP status 403, whatever address the server listens on. Default: none.
+    ///
+    /// Otherwise a page of any site could reach a server that the site itself cannot, for example one in the network of its
+    /// visitor: the site lets its own name resolve to the server's address (DNS rebinding), and the browser takes the
+    /// server's responses for the site's own. An IP address cannot be taken over so.
+    pub allow_hosts: Vec<AllowedHost>,
+    /// Proxies in front of the server, which are trusted to state who their clients are: in the headers of
+    /// [`forwarded_header`](Self::forwarded_header), or with [`proxy_protocol`](Self::proxy_protocol). Default: none, so that
+    /// the client is the peer and those headers mean nothing.
+    ///
+    /// The client is the last address of the list that is none of these proxies. All that is limited for an address is limited
+    /// for the client's then, and the log shows it. A proxy whose clients' addresses are hidden or malformed counts as the client
+    /// itself. `X-Forwarded-Proto` and `X-Forwarded-Host` (in `Forwarded`: `proto` and `host`) are the scheme and the host
+    /// that origins are compared with; of several values the last one counts, which the nearest proxy has added.
+    ///
+    /// List only proxies that set these headers, or remove those that clients have sent: whoever can connect from one of these
+    /// addresses can claim to be any client and any host.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers in which trusted proxies state the client. Default [`ForwardedHeader::XForwardedFor`], which nginx, Caddy,
+    /// Apache, HAProxy, Traefik, Envoy and the load balancers of the large providers set. They pass on a `Forwarded` that a
+    /// client has sent, and a proxy that sets `Forwarded` may pass on an `X-Forwarded-For`: the other kind is never read.
+    pub forwarded_header: ForwardedHeader,
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2, by which a proxy states the client.
+    /// Default false. Only [`trusted_proxies`](Self::trusted_proxies) can connect then, and a connection without a valid
+    /// header within [`handshake_timeout`](Self::handshake_timeout) is closed. It cannot be optional: a client could
+    /// send a header as well. Not for [`Server::mount`](crate::Server), whose connections the program accepts.
+    pub proxy_protocol: bool,
+    /// The path below which the server is reached, such as `/app`, if a proxy passes it on: WebSockets, events over HTTP, pages
+    /// and the program's own routes are below it, all other paths are 404. `/healthz` responds without it, too. Default `/`,
+    /// which is also right for a proxy that removes the prefix. Not for [`Server::mount`](crate::Server): nest its router.
+    pub path_prefix: PathPrefix,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
-    /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them.
+    /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them. Over TLS they
+    /// take 490 MB more.
     pub max_connections: usize,
+    /// The maximum number of open connections of one client address; further ones are refused with HTTP status 429. `None`,
+    /// the default, is as many as are still free, and 64 in any case: one address gets half of
+    /// [`max_connections`](Self::max_connections) at most, and *n* addresses that take all they get leave one part in *n* + 1
+    /// for others. So an office behind one address is not limited while the server has room. An address is that of
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). For the /48 network of an IPv6 address, which has
+    /// 65 536 of them, the same holds as for an address, with a number 16 times as large. All clients behind a
+    /// proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address: there, set it to
+    /// [`max_connections`](Self::max_connections).
+    pub max_connections_per_address: Option<usize>,
+    /// How long a task that is ready may wait for a processor before clients count as competing, and the rates of addresses
+    /// are limited: [`handshake_rate_per_address`](Self::handshake_rate_per_address),
+    /// [`call_rate_per_address`](Self::call_rate_per_address) and
+    /// [`input_rate_per_address`](Self::input_rate_per_address). Default 5 ms, which a person does not notice and a server
+    /// that keeps up does not reach.
+    ///
+    /// Those rates are what an address is guaranteed. While tasks wait for less than this, or all connections come from one
+    /// address, no rate is limited. Otherwise each address may use a multiple of its rates, the same for all of them, which
+    /// falls to 1 within some tens of milliseconds, and rises to no limit within some ten seconds. With zero, the rates are
+    /// always limits; with `Duration::MAX`, never.
+    pub contention_delay: Duration,
+    /// The connections a second that one client address may open while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), each with its handshake or first request; five times as many at once.
+    /// Further ones are refused with HTTP status 429 and the time to come back. Default 100, which take about one hundredth of
+    /// a processor: an office of 500 connects at once, one of 2000 within 20 s after the server has restarted.
+    pub handshake_rate_per_address: u32,
+    /// The cost of the calls a second that one client address may make while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and HTTP, and as many at once. An event costs 1 unless
+    /// its author has set another cost. Calls beyond it wait: over a WebSocket they are read later. A call that would have to
+    /// wait for longer than a second fails with the code `busy`, and with the time to come back. Default 5000, about one
+    /// hundredth of the small calls that a server can handle, and what a thousand busy users make.
+    pub call_rate_per_address: u32,
+    /// The bytes a second that one client address may send while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and in HTTP requests, and as many at once. What is
+    /// beyond is read later; nothing is refused. Each frame counts 64 bytes in addition and each request 256, so that a
+    /// flood of empty ones is limited too. Default 8 MiB: eight of the largest messages, and some 100 000 empty frames, which take
+    /// about one hundredth of a processor.
+    pub input_rate_per_address: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
     /// Also the time within which `_open` and `_resume` must decide.
     pub handshake_timeout: Duration,
+    /// The maximum size of the target and the headers of a request, in bytes, if the events read them
+    /// (`services.handshake()`); a larger one is refused with HTTP status 431. Default 16 KiB, which is also the most that
+    /// the server's own listener accepts as a head: it is a limit of its own for programs that mount the server in their
+    /// axum application. A connection keeps its handshake as long as it lives, and it counts towards
+    /// [`max_held_bytes`](Self::max_held_bytes). Servers whose events do not read it keep nothing.
+    pub max_handshake_bytes: usize,
     /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
     /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:
     /// otherwise the proxy sends requests over connections that are being closed, and responds 502. Responses announce
@@ -59,7 +169,7 @@ pub struct Config {
     /// The maximum number of connections of one client address whose client is away; beyond it, that address loses the one
     /// that has been away for the longest time. An address is that of
     /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). Default 8192, an eighth of the total. All clients
-    /// behind one proxy have its address: there, set it to the total.
+    /// behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_away_connections_per_address: usize,
     /// The maximum size of the messages that a resumable connection retains until its client acknowledges them, in bytes; while
     /// it is exceeded, no call is started and no stream continues. Default 1 MiB. It limits the throughput of one connection
@@ -69,6 +179,10 @@ pub struct Config {
     /// closes its connection with code 1009; a larger response becomes the error `too_large`. A higher limit lets each
     /// connection occupy more memory.
     pub max_message_bytes: usize,
+    /// The maximum number of WebSocket frames that one message may consist of; a message with more closes its connection with
+    /// code 1009. Default 65 536, with which a message of the largest default size may arrive in frames of 16 bytes. Clients
+    /// hardly split messages; a message of empty frames would never end.
+    pub max_message_frames: u32,
     /// The maximum number of calls of one connection that run at the same time; further calls wait in the connection's
     /// queue. Default 256, which keeps a database busy from one connection without letting one connection occupy the
     /// whole server.
@@ -82,6 +196,12 @@ pub struct Config {
     /// takes to grant credit: they end with their connection, or by [`HttpConfig::cursor_idle_timeout`] where they are
     /// read by polling. A longer limit lets forgotten calls occupy the memory of their handlers for longer.
     pub max_call_time: Duration,
+    /// How long calls and streams of events that were replaced ([`Handle::replace_events`](crate::Handle::replace_events),
+    /// or a reload) may run on; after that they fail with the code `replaced`, and the log tells how many. Default 10 min:
+    /// calls that have [`max_call_time`](Self::max_call_time) are over long before, so this ends streams and calls without
+    /// a limit, each of which would otherwise keep the services, the runtime and the connections to databases of its
+    /// generation for as long as its reader stays. The code of a library stays in memory in any case.
+    pub replaced_events_timeout: Duration,
     /// How long a guard (`_guard.rs`) may take to decide about a call; after that the call is refused with the code
     /// `timeout`. Default 10 s, enough for a slow database: a guard only decides, and a caller that waits for it does not
     /// know yet whether its call runs. Each guard of a call has this time.
@@ -133,13 +253,12 @@ pub struct Config {
     /// running calls fail with the code `too_large`, and they are closed with code 1013 if they hold memory otherwise, since
     /// they do not read their responses or do not complete their messages. (Without a code if more than 4 KiB of a frame
     /// would have to be sent first.) The others continue. An address is an IPv4 address or the /64 network of an IPv6
-    /// address. Connections whose address is unknown, as in a router that is mounted into a program's own axum app, have
-    /// no such limit.
+    /// address. Connections whose address is unknown have no such limit: those of a Unix socket without a trusted proxy, and of
+    /// a router that is mounted into a program's own axum app which is served without `into_make_service_with_connect_info`.
     ///
     /// Default 64 MiB: sixteen connections at their limit, more than a browser or a busy household has, and an eighth of
     /// [`max_total_held_bytes`](Self::max_total_held_bytes), so that eight addresses at least are needed to exhaust the
-    /// latter. All clients behind one proxy have its address: there, set it to the total, and limit the connections of
-    /// each client in the proxy.
+    /// latter. All clients behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_held_bytes_per_address: usize,
     /// The maximum memory that all connections and HTTP requests together may make the server hold, in the sense of
     /// [`max_held_bytes`](Self::max_held_bytes). At the limit the connections that hold most are refused, as in
@@ -208,10 +327,19 @@ pub struct HttpConfig {
     pub poll_timeout: Duration,
     /// How long a cursor, and the handler behind it, is kept after its last request. Default 60 s.
     pub cursor_idle_timeout: Duration,
-    /// The maximum number of streams of the whole server that are read by polling at the same time; a further one is
-    /// refused with HTTP status 429. Default 1024. Each keeps its handler running for up to
-    /// [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    /// The maximum number of streams of the whole server that are read by polling at the same time. Default 1024. Each keeps
+    /// its handler for up to [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    ///
+    /// At the limit, a client address that has fewer of them than another, or none, can still begin one: the address that has
+    /// the most loses the one that has not been read for the longest time, and its reader gets the error `cursor_evicted`
+    /// (HTTP status 410). Otherwise a further one is refused with status 429 and the code `busy`.
     pub max_cursors: usize,
+    /// The maximum number of streams of one client address that are read by polling at the same time; a further one is refused
+    /// with HTTP status 429 and the code `busy`. An address is that of
+    /// [`Config::max_held_bytes_per_address`]. Default 512, half of the total: far more than the readers of an office behind
+    /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. All
+    /// clients behind a proxy that is not one of [`Config::trusted_proxies`] have its address: there, set it to the total.
+    pub max_cursors_per_address: usize,
 }
 
 #[cfg(feature = "http")]
@@ -224,6 +352,7 @@ impl Default for HttpConfig {
             poll_timeout: Duration::from_secs(25),
             cursor_idle_timeout: Duration::from_secs(60),
             max_cursors: 1024,
+            max_cursors_per_address: 512,
         }
     }
 }
@@ -235,9 +364,26 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".into(),
             port: 1337,
+            listen: Vec::new(),
+            listen_backlog: 1024,
+            unix_socket_mode: 0o660,
+            #[cfg(feature = "tls")]
+            tls: None,
+            max_http2_streams: 100,
             allow_origins: Vec::new(),
+            allow_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
+            path_prefix: PathPrefix::default(),
             max_connections: 65_536,
+            max_connections_per_address: None,
+            contention_delay: Duration::from_millis(5),
+            handshake_rate_per_address: 100,
+            call_rate_per_address: 5000,
+            input_rate_per_address: 8 << 20,
             handshake_timeout: protocol.hello_timeout,
+            max_handshake_bytes: 16 << 10,
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
@@ -246,8 +392,10 @@ impl Default for Config {
             max_away_connections_per_address: 8192,
             max_unacknowledged_bytes: protocol.max_unacknowledged_bytes,
             max_message_bytes: protocol.limits.message as usize,
+            max_message_frames: MAX_FRAMES,
             max_concurrent_calls: protocol.limits.calls,
             max_call_time: Duration::from_secs(60),
+            replaced_events_timeout: Duration::from_secs(10 * 60),
             guard_timeout: Duration::from_secs(10),
             max_queued_call_bytes: protocol.limits.line as usize,
             max_push_backlog_bytes: 1 << 20,
@@ -277,6 +425,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The part of this configuration that limits client addresses.
+    pub(crate) fn address_rates(&self) -> AddressRates {
+        AddressRates {
+            connections: self.max_connections_per_address,
+            handshakes: self.handshake_rate_per_address,
+            calls: self.call_rate_per_address,
+            bytes: self.input_rate_per_address,
+            contention_delay: self.contention_delay,
+        }
+    }
+
     /// The part of this configuration that the protocol's state machine of each connection applies.
     pub(crate) fn protocol(&self) -> ServerConfig {
         // A limit that the wire cannot express is as good as none.

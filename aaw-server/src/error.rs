@@ -19,6 +19,12 @@ pub enum StartError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// [`Config::proxy_protocol`](crate::Config::proxy_protocol) is set, and no proxy is trusted, so that every connection would be
+    /// refused.
+    #[error(
+        "the PROXY protocol needs a trusted proxy, whose connections begin with it (--trusted-proxy, Config::trusted_proxies)"
+    )]
+    ProxyProtocol,
     /// The events cannot be served together, for example because two of them have the same name.
     #[error(transparent)]
     Events(#[from] RegistryError),

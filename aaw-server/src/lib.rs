@@ -68,7 +68,7 @@
 //!
 //! **Set limits.** Everything that a client can make grow has a limit in [`Config`], with a default that is safe on an open
 //! network. By default the server listens on loopback only, and browsers may connect only from pages of the same host:
-//! [`Config::host`], [`Config::allow_origins`].
+//! [`Config::host`], [`Config::allow_origins`]. [`Handle::update_config`] changes them while the server runs.
 //!
 //! **Load events while the program runs** (feature `modules`, Unix only). [`modules::load`] builds an events package with cargo
 //! or opens built libraries, [`modules::Watch`] does so again when a file is saved, and [`Handle::replace_events`] puts them
@@ -86,6 +86,7 @@
 //! | `http` | with `cli` | events over HTTP (JSON, NDJSON, server-sent events, polling), static files, the JavaScript client at `/aaw.js`, your own routes | axum, tower-http |
 //! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | glob, sha2 |
 //! | `auth-sqlite` | with `cli` | `auth` with the built-in store: SQLite, with passwords as Argon2id hashes | rusqlite (compiles SQLite: needs a C compiler), argon2 |
+//! | `tls` | with `cli` | TLS on the server's own ports, and HTTP/2: [`tls`] | rustls with ring, h2 |
 //! | `modules` | with `cli` | events from libraries: build, open and watch them | libloading, object, notify, cargo_metadata |
 //! | `cli` | yes | the program `aaw-server`, and all of the above | clap, tracing-subscriber |
 //!
@@ -112,10 +113,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above links to items of all features.
 #![cfg_attr(
-    not(all(feature = "http", feature = "auth-sqlite", feature = "modules")),
+    not(all(feature = "http", feature = "auth-sqlite", feature = "modules", feature = "tls")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+mod address_limits;
+mod allowed_host;
 #[cfg(feature = "auth")]
 pub mod auth;
 #[cfg(not(feature = "auth"))]
@@ -124,31 +127,42 @@ pub mod auth;
 pub mod call_record;
 mod client_network;
 pub mod config;
+mod config_update;
 mod connection;
 mod dispatch;
 mod error;
 #[cfg(feature = "http")]
 mod http;
 mod hub;
+mod listen_address;
 mod memory_budget;
 mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;
 mod net;
 mod origin;
+mod path_prefix;
 mod poll_watch;
+mod readiness;
 mod registry;
+mod request_info;
 mod server;
 mod similar_names;
 mod throttle;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod trusted_proxy;
 mod write_stall;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use call_record::CallRecord;
 pub use config::Config;
+pub use config_update::ConfigUpdate;
 pub use error::StartError;
 pub use hub::ClientCallError;
+pub use listen_address::BoundAddress;
+pub use net::listener::PassedListener;
 pub use registry::{Events, RegistryError};
 #[cfg(feature = "http")]
 pub use server::routes::MountedServer;

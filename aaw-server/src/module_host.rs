@@ -1,7 +1,7 @@
 //! The host of modules: it forwards their log messages, and waits for their end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aaw_event::host::{Host, LogRecord};
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ use tracing::level_filters::LevelFilter;
 pub(crate) struct Modules {
     running: AtomicUsize,
     ended: Notify,
+    /// The hosts of the modules whose events are served.
+    current: Mutex<Vec<Weak<ModuleHost>>>,
 }
 
 impl Modules {
@@ -20,6 +22,26 @@ impl Modules {
     pub(crate) fn host(self: &Arc<Self>) -> Arc<ModuleHost> {
         self.running.fetch_add(1, Ordering::AcqRel);
         Arc::new(ModuleHost { modules: Arc::clone(self), is_counted: AtomicBool::new(true) })
+    }
+
+    /// Locks the hosts of the modules whose events are served, while they are replaced.
+    pub(crate) fn current(&self) -> MutexGuard<'_, Vec<Weak<ModuleHost>>> {
+        // Nothing panics while it holds the lock.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until these modules have ended: their services have been dropped.
+    pub(crate) async fn wait_until_gone(&self, hosts: &[Weak<ModuleHost>]) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // Registered before the check, so an end in between is not missed.
+            ended.as_mut().enable();
+            if hosts.iter().all(|host| host.strong_count() == 0) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Waits until no module runs any more.
@@ -52,6 +74,7 @@ impl ModuleHost {
 impl Drop for ModuleHost {
     fn drop(&mut self) {
         self.abandon();
+        self.modules.ended.notify_waiters();
     }
 }
 

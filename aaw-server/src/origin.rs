@@ -95,6 +95,22 @@ pub(crate) enum Origin {
     Null,
 }
 
+/// The scheme of the address at which a client reaches the server. A WebSocket has that of its handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// A host in lower case, and the port if the text has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
@@ -122,6 +138,11 @@ impl Origin {
             return Some(Self::Hostless { scheme });
         }
         Some(Self::Site { scheme, authority: Authority::parse(rest)? })
+    }
+
+    /// Whether the scheme is this one of a request.
+    pub(crate) fn has_scheme(&self, of: Scheme) -> bool {
+        matches!(self, Self::Site { scheme, .. } if scheme == of.as_str())
     }
 
     /// Whether the host and port are those of `host`. A port that `host` leaves out is the default of this scheme.
@@ -191,13 +212,29 @@ impl Authority {
         };
         // A fully qualified name may end with the dot of the root zone.
         let host = host.strip_suffix('.').unwrap_or(host);
-        (host_is_valid && host.len() <= MAX_HOST_LEN).then(|| Self { host: host.to_ascii_lowercase(), port })
+        (host_is_valid && (1..=MAX_HOST_LEN).contains(&host.len()))
+            .then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
     pub(crate) fn is_loopback(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>()
-            .map_or_else(|_| bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.to_canonical().is_loopback())
+        match self.ip() {
+            Some(ip) => ip.to_canonical().is_loopback(),
+            None => self.host == "localhost" || self.host.ends_with(".localhost"),
+        }
+    }
+
+    /// The host in lower case, without the port. An IPv6 address has its brackets.
+    pub(crate) fn name(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the host is an IP address. No page can make a browser send one to another address (DNS rebinding).
+    pub(crate) fn is_ip(&self) -> bool {
+        self.ip().is_some()
+    }
+
+    fn ip(&self) -> Option<IpAddr> {
+        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
     fn has_same_name(&self, other: &Self) -> bool {

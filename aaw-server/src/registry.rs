@@ -92,6 +92,8 @@ pub(crate) struct Registry {
     pub(crate) hooks: Vec<ModuleHooks>,
     /// The hook that delivers the tokens of password resets, of the first module that has one.
     pub(crate) password_reset: Option<(Instance, usize)>,
+    /// Whether handlers of a module read the HTTP request behind their call, so that it has to be kept.
+    pub(crate) reads_handshakes: bool,
     /// The modules with runtimes of their own, up to [`MAX_ENTERED`] of them.
     with_runtime: Vec<Instance>,
 }
@@ -142,8 +144,24 @@ pub(crate) struct RegisteredEvent {
     pub(crate) protected: bool,
     /// How long the handler may run; `None` for the server's limit.
     pub(crate) max_call_time: Option<Duration>,
+    cost: u32,
+    allows_get: bool,
     /// The guards that run before the handler, in this order, as indices in the module's table.
     pub(crate) guards: Arc<[usize]>,
+}
+
+impl RegisteredEvent {
+    /// How much of its caller's rate limit a call uses; 0 for an event whose calls are not counted.
+    #[allow(dead_code, reason = "what reads it depends on the features")]
+    pub(crate) fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    /// Whether a GET request may start the stream, as an `EventSource` does.
+    #[allow(dead_code, reason = "what reads it depends on the features")]
+    pub(crate) fn allows_get(&self) -> bool {
+        self.allows_get
+    }
 }
 
 impl Registry {
@@ -228,6 +246,8 @@ impl RegistryPlan {
                 index,
                 takes_upload: entry.takes_upload,
                 max_call_time: entry.max_call_time,
+                cost: entry.cost,
+                allows_get: entry.allows_get,
                 protected: name.is_protected(),
                 guards: guards(&sources[source].module, &entry.name),
             };
@@ -242,7 +262,14 @@ impl RegistryPlan {
             SimilarNames::new(self.positions.keys().map(EventName::as_str).filter(|name| !is_protected(name)));
         let with_runtime = instances.iter().filter(|instance| instance.has_runtime());
         let with_runtime = with_runtime.take(MAX_ENTERED).cloned().collect();
-        Registry { events: events.collect(), public_names, hooks: hooks.collect(), password_reset, with_runtime }
+        Registry {
+            events: events.collect(),
+            public_names,
+            hooks: hooks.collect(),
+            password_reset,
+            reads_handshakes: sources.iter().any(|source| source.module.reads_handshakes()),
+            with_runtime,
+        }
     }
 
     /// Returns all events sorted by name, for the log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,26 +11,33 @@ use aaw_protocol::{EventName, Failure, json};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::address_limits::AddressLimits;
 use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
-use crate::dispatch::{CallHook, Dispatch, RunLimits};
+use crate::config_update::ConfigUpdate;
+use crate::dispatch::{CallHook, Dispatch, Generations, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
+use crate::listen_address::BoundAddress;
 use crate::memory_budget::{HeldLimits, ProcessBudget};
 use crate::module_host::Modules;
-use crate::net::accept::{RequestService, accept};
+use crate::net::accept::accept;
 use crate::net::context::ServerContext;
-use crate::net::origin_check::OriginCheck;
+use crate::net::listener::{Listener, PassedListener};
+use crate::net::request_service::RequestService;
+use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
+use crate::readiness;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::server::start_modules::start_modules;
-use crate::throttle::Throttle;
+use crate::throttle::{LogThrottles, Throttle};
 
+mod end_replaced;
 #[cfg(feature = "http")]
 pub(crate) mod routes;
 mod start_modules;
@@ -50,6 +57,7 @@ pub struct Server {
     events: Vec<Events>,
     hook: Option<CallHook>,
     routes: Routes,
+    passed: Vec<PassedListener>,
 }
 
 /// Why an event was not sent.
@@ -74,19 +82,18 @@ impl Config {
     ///
     /// # Errors
     /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be
-    /// served.
+    /// served; [`StartError::ProxyProtocol`] if no proxy is trusted for it.
     pub async fn probe(&self) -> Result<(), StartError> {
+        self.check_proxy_protocol()?;
         ListenerService::check_config(self)?;
-        self.listen().await.map(drop)
+        Listener::bind_all(self).await.map(drop)
     }
 
-    async fn listen(&self) -> Result<TcpListener, StartError> {
-        let listener = TcpListener::bind((self.bare_host(), self.port)).await;
-        listener.map_err(|source| {
-            let host = self.bare_host();
-            let address = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            StartError::Bind { address: format!("{address}:{}", self.port), source }
-        })
+    fn check_proxy_protocol(&self) -> Result<(), StartError> {
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            return Err(StartError::ProxyProtocol);
+        }
+        Ok(())
     }
 
     /// Returns [`host`](Self::host) without the brackets that an IPv6 address has in a URL.
@@ -98,7 +105,7 @@ impl Config {
 impl Server {
     /// Creates a server without events.
     pub fn new(config: Config) -> Self {
-        Self { config, events: Vec::new(), hook: None, routes: Routes::default() }
+        Self { config, events: Vec::new(), hook: None, routes: Routes::default(), passed: Vec::new() }
     }
 
     /// Adds the events of a module: a linked one (`my_events::module()`) or a loaded one (`modules::open`, feature
@@ -117,6 +124,25 @@ impl Server {
     #[must_use]
     pub fn events(mut self, events: impl Into<Events>) -> Self {
         self.events.push(events.into());
+        self
+    }
+
+    /// Accepts connections on a socket that another program has opened, such as a service manager (systemd's socket
+    /// activation). May be called several times. The server then listens on no address of its [`Config`].
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use aaw_server::{Config, Server};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(Config::default()).listener(TcpListener::bind("127.0.0.1:0")?);
+    /// # drop(server);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: impl Into<PassedListener>) -> Self {
+        self.passed.push(listener.into());
         self
     }
 
@@ -170,14 +196,19 @@ impl Server {
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
     /// the static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed } = self;
+        config.check_proxy_protocol()?;
         let plan = Registry::plan(&events)?;
-        let listener = config.listen().await?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
-        let shared = share(config, &plan, &events, hook, address.ip()).await?;
+        let listeners = if passed.is_empty() {
+            Listener::bind_all(&config).await?
+        } else {
+            passed.into_iter().map(Listener::passed).collect::<Result<_, _>>()?
+        };
+        let addresses = listeners.iter().map(Listener::address).collect::<Result<Vec<_>, _>>();
+        let addresses = addresses.map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
+        let shared = share(config, &plan, &events, hook).await?;
         let service = ListenerService::new(&shared, routes)?;
-        Ok(BoundServer { listener, address, service, shared })
+        Ok(BoundServer { listeners, addresses, service, shared })
     }
 }
 
@@ -187,10 +218,11 @@ async fn share(
     plan: &RegistryPlan,
     events: &[Events],
     hook: Option<CallHook>,
-    ip: IpAddr,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
-    let registry = plan.registry(events, &start_modules(events, &modules).await?);
+    let started = start_modules(events, &modules).await?;
+    let registry = plan.registry(events, &started.instances);
+    *modules.current() = started.hosts;
     #[cfg(feature = "auth")]
     let auth = config.auth.clone().map(Service::start);
     #[cfg(not(feature = "auth"))]
@@ -203,25 +235,24 @@ async fn share(
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
-        origin_check: OriginCheck {
-            on_loopback: ip.to_canonical().is_loopback(),
-            allowed: config.allow_origins.clone(),
-        },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
             auth: auth.clone(),
             max_response: config.max_message_bytes,
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
+            throttles: LogThrottles::new(),
+            generations: Generations::default(),
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,
         hub,
+        address_limits: AddressLimits::new(&config.address_rates()),
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
-        protocol: Arc::new(config.protocol()),
-        config: Arc::new(config),
+        readiness: Arc::default(),
+        config: RunningConfig::new(config),
     }))
 }
 
@@ -251,16 +282,26 @@ fn describe_replacement(previous: &BTreeSet<EventName>, names: &BTreeSet<EventNa
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
 pub struct BoundServer {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
+    addresses: Vec<BoundAddress>,
     service: ListenerService,
     shared: Arc<ServerContext>,
 }
 
 impl BoundServer {
-    /// Returns the address that the server listens on, with the actual port if [`Config::port`] is 0.
+    /// Returns the first TCP address that the server listens on, with the actual port if [`Config::port`] is 0. A server
+    /// that listens on Unix sockets only returns `0.0.0.0:0`; see [`addresses`](Self::addresses).
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        let tcp = self.addresses.iter().find_map(|address| match address {
+            BoundAddress::Tcp(address) => Some(*address),
+            BoundAddress::Unix(_) => None,
+        });
+        tcp.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// Returns all addresses that the server listens on.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
     }
 
     /// Returns a handle to control the server while it serves.
@@ -275,14 +316,33 @@ impl BoundServer {
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, shared, .. } = self;
+        let Self { listeners, service, shared, .. } = self;
+        shared.readiness.pass(readiness::STARTING);
+        // In a task of its own, which waits as long as those of connections do. Aborted when the server has stopped.
+        let mut watching = JoinSet::new();
+        let watched = Arc::clone(&shared);
+        watching.spawn(async move { watched.address_limits.watch_contention().await });
+        // The certificate is not among what an update replaces.
+        let config = Arc::clone(&shared.config.load().config);
         tokio::select! {
-            () = accept(&listener, &service, &shared) => {}
+            () = accept(&listeners, &service, &shared) => {}
+            () = maintain_certificate(&config) => {}
             () = shutdown => {}
         }
-        drop((listener, service));
+        drop((listeners, service));
         stop::stop(&shared).await;
     }
+}
+
+/// Keeps the certificate of the listeners up to date.
+async fn maintain_certificate(config: &Config) {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &config.tls {
+        tls.maintain().await;
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = config;
+    std::future::pending::<()>().await;
 }
 
 /// A handle to a running server. Cheap to clone.
@@ -332,7 +392,7 @@ impl Handle {
     /// the name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
         let data = json::to_string(&data)?;
-        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
+        Ok(self.shared.hub.emit(event, &data, self.shared.dispatch.max_response)?)
     }
 
     /// Sends an event to one connection. Handlers get the id of their connection from `services.ws.id()`.
@@ -342,7 +402,7 @@ impl Handle {
     /// connection does not exist or has closed.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
         let data = json::to_string(&data)?;
-        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
+        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.dispatch.max_response)?)
     }
 
     /// Calls a client and waits for its response, for at most `timeout` (`Duration::MAX` for no limit). The client
@@ -379,8 +439,36 @@ impl Handle {
         json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
+    /// Returns the current configuration. Its [`auth`](Config) is that of the start.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.shared.config.load().config)
+    }
+
+    /// Takes over the fields of a configuration that can change while the server runs, all at once. Connections that are open
+    /// keep the values that they began with; those that open later have the new ones. The result names the fields that
+    /// differ, and says which need a restart: those keep their values.
+    ///
+    /// These need one: the address, the static folder, the sizes of messages, of held memory and of rooms, the time limits of
+    /// handlers and guards, and authentication, which is not compared. The fields are not checked: a limit of zero refuses
+    /// what it limits.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), aaw_server::StartError> {
+    /// # use aaw_server::{Config, Server};
+    /// let config = Config { port: 0, ..Config::default() };
+    /// let server = Server::new(config.clone()).bind().await?;
+    /// let update = server.handle().update_config(Config { port: 1, max_connections: 100, ..config });
+    /// assert_eq!(update.applied, ["max_connections"]);
+    /// assert_eq!(update.needs_restart, ["port"]);
+    /// # Ok(()) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub fn update_config(&self, config: Config) -> ConfigUpdate {
+        self.shared.config.update(config)
+    }
+
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
-    /// fails or waits because of the replacement.
+    /// waits because of the replacement, and none fails, unless it still runs after [`Config::replaced_events_timeout`].
     ///
     /// The services of the new events are built first, as [`Server::bind`] does. Dropping the future before that is done
     /// keeps the previous events.
@@ -399,9 +487,17 @@ impl Handle {
     /// services cannot be built. The previous events are then kept.
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
-        let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
+        let started = start_modules(&events, &self.shared.modules).await?;
+        let registry = plan.registry(&events, &started.instances);
         let names = registry.names();
-        let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+        let previous = {
+            let mut hosts = self.shared.modules.current();
+            let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+            let generation = self.shared.dispatch.generations.advance();
+            let hosts = std::mem::replace(&mut *hosts, started.hosts);
+            end_replaced::spawn(&self.shared, generation, hosts, self.shared.config.load().replaced_events_timeout);
+            previous
+        };
         tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
@@ -416,7 +512,7 @@ impl fmt::Debug for Server {
 
 impl fmt::Debug for BoundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundServer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("BoundServer").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -428,7 +524,37 @@ impl fmt::Debug for Handle {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// Requests this path, and returns the status line's code and the body.
+    async fn get(address: SocketAddr, path: &str) -> (String, String) {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        socket.read_to_string(&mut response).await.unwrap();
+        let status = response.split(' ').nth(1).unwrap_or_default().to_owned();
+        let body = response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        (status, body.unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn the_server_is_not_ready_while_a_condition_fails() {
+        let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await.unwrap();
+        let (address, shared) = (bound.local_addr(), Arc::clone(&bound.shared));
+        assert_eq!(shared.readiness.failing(), [readiness::STARTING], "it does not accept connections yet");
+        let serving = tokio::spawn(bound.serve(std::future::pending()));
+        let response = |status: &str, body: &str| (status.to_owned(), body.to_owned());
+        assert_eq!(get(address, "/readyz").await, response("200", r#"{"status":"ready"}"#));
+        shared.readiness.fail("store");
+        assert_eq!(get(address, "/readyz").await, response("503", r#"{"status":"not_ready","reasons":["store"]}"#));
+        assert_eq!(get(address, "/healthz").await, response("200", r#"{"status":"ok"}"#), "it lives");
+        shared.readiness.pass("store");
+        assert_eq!(get(address, "/readyz").await, response("200", r#"{"status":"ready"}"#));
+        serving.abort();
+    }
 
     #[test]
     fn a_replacement_is_described_by_what_is_new_and_what_is_removed() {

@@ -8,7 +8,7 @@ const DIRECTIVES = {
   sh: /^(|repository|server|example|exit=\d+)$/,
   js: /^(|page|commonjs)$/,
   html: /^(|title=.+)$/,
-  toml: /^(|opentelemetry)$/,
+  toml: /^(|opentelemetry|settings)$/,
   ts: /^$/,
   json: /^$/,
   text: /^$/,
@@ -27,6 +27,7 @@ const EXAMPLES = [
   [/^(node|cd|export)\b/, "a test of this project"],
   [/^(ssh|scp|systemctl|journalctl|certbot)\b/, "needs another machine, or systemd"],
   [/^(aaw-server user add .* --auth users\.sqlite|sqlite3 users\.sqlite "ATTACH .*)$/, "needs a file of the original"],
+  [/^aaw-server \/opt\/aaw\/events --host :: --port 443 /, "needs port 443, and a certificate of a public name"],
   [/^ +/, "goes on with the command before"],
 ];
 

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { chromium, proxies, unitFile } from "./run_special.mjs";
+import { chromium, proxyFile, unitFile } from "./run_special.mjs";
 import { expectedOfScript, matches, splitShell } from "./output.mjs";
 import { started, stop } from "./page_server.mjs";
 
@@ -117,6 +117,13 @@ const checkToml = async (plan, code, { work, root, env }) => {
   if (exit !== 0) fail(plan, `cargo reports\n${stdout}`);
 };
 
+const checkSettings = async (plan, code, { work, env }) => {
+  const file = join(work, `settings_${plan.line}.toml`);
+  writeFileSync(file, code);
+  const { code: exit, stdout } = await execute("aaw-server", ["config", "--check", "--config", file], { cwd: work, env, both: true });
+  if (exit !== 0) fail(plan, `aaw-server reports\n${stdout}`);
+};
+
 /**
  * Runs a snippet. Throws what is wrong, with the line of the page.
  *
@@ -137,12 +144,12 @@ export const runSnippet = async (plan, context) => {
     case "ts":
       return checkTypes(plan, code, context);
     case "toml":
-      return checkToml(plan, code, context);
+      return plan.directive === "settings" ? checkSettings(plan, code, context) : checkToml(plan, code, context);
     case "json":
       return void JSON.parse(code);
     case "nginx":
     case "caddyfile":
-      return proxies[plan.kind](plan, context);
+      return proxyFile(plan, context);
     case "ini":
       return unitFile(plan, context);
     default:

@@ -148,7 +148,7 @@ doctest = false
 
 ${bins}
 [dependencies]
-aaw-server = { path = "${this.root}/aaw-server", default-features = false, features = ["auth-sqlite", "http", "modules"] }
+aaw-server = { path = "${this.root}/aaw-server", default-features = false, features = ["auth-sqlite", "http", "modules", "tls"] }
 aaw-client = { path = "${this.root}/aaw-client" }
 aaw-event = { path = "${this.root}/aaw-event" }
 ${hasEvents ? `my-events = { package = "${slug}-events", path = "../events" }` : ""}

@@ -29,6 +29,7 @@
 //! * [`resumption`]: servers and clients that resume connections.
 //! * [`most_held`]: the memory that clients make a server hold.
 //! * [`counting_allocator`]: an allocator that counts.
+//! * [`tls`]: certificates, and clients over TLS and HTTP/2.
 //! * [`log`]: what is logged.
 //! * [`process`]: child processes and their output.
 //! * [`cargo`]: the programs and libraries of the workspace, and where tests may build others.
@@ -66,6 +67,7 @@ pub mod random;
 pub mod raw;
 pub mod resumption;
 pub mod server;
+pub mod tls;
 mod wait;
 pub mod wire;
 

@@ -48,8 +48,16 @@ impl Process {
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    pub fn start(command: Command) -> Self {
+        Self::start_with_stdin(command, Stdio::piped())
+    }
+
+    /// Starts a program with this standard input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_with_stdin(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.as_std()));
         let output = Arc::<watch::Sender<ProcessOutput>>::default();
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));

@@ -73,6 +73,12 @@ impl RawConnection {
         within("to send", || "nothing".into(), self.stream.write_all(bytes)).await.is_ok()
     }
 
+    /// Writes bytes, however long the server does not read them. Returns false if it closed the connection before all were
+    /// written.
+    pub async fn write_all(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
     /// Writes as many of these bytes as the socket takes without waiting. Returns their number.
     pub fn send_now(&mut self, bytes: &[u8]) -> usize {
         self.stream.try_write(bytes).unwrap_or(0)

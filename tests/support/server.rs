@@ -1,6 +1,6 @@
 //! A server on a free port.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,11 @@ impl TestServer {
     /// Connects a client that speaks `aaw.v1`, and waits for the welcome.
     pub async fn v1(&self) -> WireClient {
         WireClient::connect_v1(self.addr).await
+    }
+
+    /// [`v1`](Self::v1), from the address `127.0.0.HOST`, which the limits take for another client.
+    pub async fn v1_from(&self, host: u8) -> WireClient {
+        WireClient::connect_v1_from(Ipv4Addr::new(127, 0, 0, host), self.addr).await
     }
 
     /// Starts the graceful shutdown, without waiting for its end.

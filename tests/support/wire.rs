@@ -1,12 +1,13 @@
 //! A WebSocket client that sends and expects exact frames.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderName;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -89,10 +90,25 @@ impl WireClient {
     /// # Panics
     /// If the handshake fails.
     pub async fn connect_over(stream: TcpStream, addr: SocketAddr, protocols: Option<&str>) -> Self {
-        let mut request = format!("ws://{addr}").into_client_request().expect("the address makes a URL");
-        if let Some(protocols) = protocols {
-            let protocols = protocols.parse().expect("protocols fit a header");
-            request.headers_mut().insert("Sec-WebSocket-Protocol", protocols);
+        let headers: Vec<_> = protocols.map(|protocols| ("Sec-WebSocket-Protocol", protocols)).into_iter().collect();
+        Self::connect_with(stream, &format!("ws://{addr}"), &headers).await
+    }
+
+    /// Connects to a URL with the v1 dialect and these headers. No hello is sent.
+    ///
+    /// # Panics
+    /// If the handshake fails.
+    pub async fn connect_to(addr: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("the server listens");
+        let headers = [&[("Sec-WebSocket-Protocol", "_key, aaw.v1")], headers].concat();
+        Self::connect_with(stream, &format!("ws://{addr}{target}"), &headers).await
+    }
+
+    async fn connect_with(stream: TcpStream, url: &str, headers: &[(&str, &str)]) -> Self {
+        let mut request = url.into_client_request().expect("the address makes a URL");
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("the name of a header");
+            request.headers_mut().append(name, value.parse().expect("the text fits a header"));
         }
         stream.set_nodelay(true).expect("a socket");
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None).read_buffer_size(16 << 10);
@@ -109,14 +125,38 @@ impl WireClient {
     /// # Panics
     /// If there is no welcome.
     pub async fn connect_v1(addr: SocketAddr) -> Self {
-        let mut client = Self::connect(addr, Some("_key, aaw.v1")).await;
+        Self::connect(addr, Some("_key, aaw.v1")).await.welcomed().await
+    }
+
+    /// [`connect_v1`](Self::connect_v1), from an address of this machine: `127.0.0.2` and so on are clients of their own.
+    ///
+    /// # Panics
+    /// If there is no welcome.
+    pub async fn connect_v1_from(from: Ipv4Addr, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(addr).await.expect("the server listens");
+        Self::connect_over(stream, addr, Some("_key, aaw.v1")).await.welcomed().await
+    }
+
+    /// Sends the hello, and waits for the welcome.
+    async fn welcomed(self) -> Self {
+        let mut client = self;
         assert_eq!(client.protocol.as_deref(), Some("aaw.v1"));
-        client.send(r#"["aaw/hello",{}]"#).await;
-        let welcome: Value = serde_json::from_str(&client.next().await).expect("the welcome is JSON");
-        assert_eq!(welcome[0], "aaw/welcome", "{welcome}");
-        client.connection = welcome[1]["connection"].as_str().expect("the welcome names the connection").to_owned();
-        client.last_id = Some(0);
+        client.greet().await;
         client
+    }
+
+    /// Sends a hello, and waits for the welcome.
+    ///
+    /// # Panics
+    /// If there is no welcome.
+    pub async fn greet(&mut self) {
+        self.send(r#"["aaw/hello",{}]"#).await;
+        let welcome: Value = serde_json::from_str(&self.next().await).expect("the welcome is JSON");
+        assert_eq!(welcome[0], "aaw/welcome", "{welcome}");
+        self.connection = welcome[1]["connection"].as_str().expect("the welcome names the connection").to_owned();
+        self.last_id = Some(0);
     }
 
     /// Sends a text frame.

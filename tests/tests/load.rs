@@ -1,7 +1,7 @@
 //! Many clients, and hostile clients. A program of its own whose tests run one after another, because they measure
 //! memory and time.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, SqliteStore};
@@ -9,7 +9,7 @@ use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{HttpRequest, Process, TestServer, WireClient};
 use futures_util::future::join_all;
 use tokio::process::Command;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 /// Waits until no other test of this program runs.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -124,23 +124,20 @@ async fn endless_pings_take_no_memory() {
 }
 
 #[tokio::test]
-async fn endless_fragments_take_no_memory() {
+async fn endless_fragments_take_no_memory_and_are_refused() {
     let _alone = alone().await;
     // A message that never ends, in empty fragments.
     let (process, addr) = start().await;
     let before = process.memory();
     let mut client = RawConnection::websocket(addr, Some("_client")).await;
     client.send_frame(0x01, b"[").await;
-    let pieces = raw::masked(0x00, b"").repeat(100_000);
-    for _ in 0..10 {
-        client.send(&pieces).await;
-    }
+    client.send(&raw::masked(0x00, b"").repeat(65_000)).await;
     client.send_frame(raw::PING, b"ping").await;
     assert_eq!(client.read_frame().await.first, raw::PONG);
     let grown = process.memory().saturating_sub(before);
-    assert!(grown < 20 << 10, "{grown} KiB for a million empty fragments");
-    client.send_frame(0x80, br#""ping"]"#).await;
-    client.expect_text(r#"["ping",{"pong":true}]"#).await;
+    assert!(grown < 20 << 10, "{grown} KiB for 65 000 empty fragments");
+    client.send(&raw::masked(0x00, b"").repeat(1000)).await;
+    client.expect_close(1009).await;
     expect_alive_and_stop(process, addr).await;
 }
 
@@ -236,6 +233,87 @@ async fn a_thousand_unread_http_streams_do_not_delay_calls() {
     assert!(p99 < Duration::from_secs(5), "{median:?}, {p99:?}");
     drop(unread);
     expect_alive_and_stop(process, addr).await;
+}
+
+/// What a flooding client repeats. All of it is valid, and hardly anything has to be done for it.
+const FLOODS: [(&str, u8, &[u8]); 3] =
+    [("empty fragments", 0x00, b""), ("empty pings", raw::PING, b""), ("pongs", raw::PONG, b"")];
+
+/// Opens this many connections from `from` that send such frames as fast as they can, until the returned sender is dropped.
+async fn flood(from: Ipv4Addr, addr: SocketAddr, connections: usize, frame: u8, payload: &[u8]) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, is_ready) = oneshot::channel();
+    let block = raw::masked(frame, payload).repeat(4000);
+    // On a thread of its own, so that the clients do not delay those that are measured.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut clients = Vec::new();
+            for _ in 0..connections {
+                let mut raw = RawConnection::connect_from(from, addr).await;
+                raw.send(&HttpRequest::handshake(addr).bytes()).await;
+                assert!(raw.take_until(b"\r\n\r\n").await.expect("a response").starts_with(b"HTTP/1.1 101"));
+                if frame == 0 {
+                    raw.send_frame(0x01, b"[").await;
+                }
+                clients.push(raw);
+            }
+            let mut flooding = tokio::task::JoinSet::new();
+            for mut raw in clients {
+                let block = block.clone();
+                flooding.spawn(async move { while raw.write_all(&block).await {} });
+            }
+            let _ = ready.send(());
+            let _ = stopped.await;
+        });
+    });
+    is_ready.await.expect("the thread runs");
+    stop
+}
+
+/// Calls `ping` every 5 ms. Returns the median, the 99th percentile and the longest of the response times.
+async fn paced_ping_times(addr: SocketAddr, count: usize) -> [Duration; 3] {
+    let mut client = WireClient::connect_v1(addr).await;
+    let mut times = Vec::with_capacity(count);
+    let mut interval = tokio::time::interval(Duration::from_millis(5));
+    for _ in 0..count {
+        interval.tick().await;
+        let started = Instant::now();
+        client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        times.push(started.elapsed());
+    }
+    times.sort();
+    [times[count / 2], times[count * 99 / 100], times[count - 1]]
+}
+
+/// 200 connections that send nothing but empty frames. The times are those of a build that is not optimized, and include
+/// what the clients take of the processors.
+async fn check_floods(from: Ipv4Addr, max_median: Duration) {
+    let _alone = alone().await;
+    for (name, frame, payload) in FLOODS {
+        let (process, addr) = start().await;
+        let before = paced_ping_times(addr, 100).await;
+        let stop = flood(from, addr, 200, frame, payload).await;
+        let during = paced_ping_times(addr, 300).await;
+        drop(stop);
+        let after = paced_ping_times(addr, 100).await;
+        eprintln!("{name}: median, p99 and longest of ping before {before:?}, during {during:?}, after {after:?}");
+        // Before empty frames counted, it was 150 ms, and seconds for fragments.
+        assert!(during[0] < max_median, "{name}: {during:?}");
+        expect_alive_and_stop(process, addr).await;
+    }
+}
+
+#[tokio::test]
+async fn floods_of_empty_frames_do_not_delay_the_calls_of_another_address() {
+    check_floods(Ipv4Addr::new(127, 0, 0, 2), Duration::from_millis(20)).await;
+}
+
+/// No rate is limited, but turns are short.
+#[tokio::test]
+#[ignore = "measures: how long it takes depends on the machine"]
+async fn floods_of_empty_frames_hardly_delay_other_calls_of_their_address() {
+    check_floods(Ipv4Addr::LOCALHOST, Duration::from_millis(80)).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use syn::{
     Visibility,
 };
 
+use crate::constants::{self, EventConstants};
+use crate::form::HandlerForm;
 use crate::source_error::SourceError;
 
 /// What to generate for a handler.
@@ -13,21 +15,7 @@ use crate::source_error::SourceError;
 pub(crate) struct HandlerShape {
     pub(crate) form: HandlerForm,
     pub(crate) arguments: usize,
-    /// Whether the file has a constant [`MAX_CALL_TIME`].
-    pub(crate) has_limit: bool,
-}
-
-/// The form of a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HandlerForm {
-    /// An `async fn`.
-    Unary,
-    /// A `fn` that returns nothing.
-    OneWay,
-    /// A `fn` that returns a stream.
-    Streaming,
-    /// An `async fn` that returns a stream, or a `Result` of one.
-    AsyncStreaming,
+    pub(crate) constants: EventConstants,
 }
 
 /// Reads the handler of an event's file; `stem` is the file's name without the extension, for messages.
@@ -60,28 +48,7 @@ pub(crate) fn read(file: &syn::File, stem: &str) -> Result<HandlerShape, SourceE
             return Err(SourceError::at(argument.span(), text));
         }
     }
-    Ok(HandlerShape { form, arguments, has_limit: has_limit(file)? })
-}
-
-/// The constant by which a file limits how long its handler runs.
-pub(crate) const MAX_CALL_TIME: &str = "MAX_CALL_TIME";
-
-/// Whether the file has the constant [`MAX_CALL_TIME`]. The compiler checks its type.
-fn has_limit(file: &syn::File) -> Result<bool, SourceError> {
-    let is_static = |item: &Item| matches!(item, Item::Static(item) if item.ident == MAX_CALL_TIME);
-    if let Some(Item::Static(item)) = file.items.iter().find(|item| is_static(item)) {
-        let text = "MAX_CALL_TIME is a static: expected `pub const MAX_CALL_TIME: Duration`";
-        return Err(SourceError::at(item.ident.span(), text));
-    }
-    let constant = file.items.iter().find_map(|item| match item {
-        Item::Const(item) if item.ident == MAX_CALL_TIME => Some(item),
-        _ => None,
-    });
-    let Some(constant) = constant else { return Ok(false) };
-    if matches!(constant.vis, Visibility::Inherited) {
-        return Err(SourceError::at(constant.ident.span(), "MAX_CALL_TIME is not public: write `pub` before it"));
-    }
-    Ok(true)
+    Ok(HandlerShape { form, arguments, constants: constants::read(file, form)? })
 }
 
 /// The file's function `handler`.

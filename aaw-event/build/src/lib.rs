@@ -113,8 +113,11 @@
 #![allow(clippy::needless_doctest_main, reason = "the example is a whole build script")]
 #![forbid(unsafe_code)]
 
+mod constants;
 mod event_name;
+mod form;
 mod handler;
+mod handshake;
 mod hook;
 mod names;
 mod paths;

@@ -246,6 +246,43 @@ fn a_constant_limits_the_time_of_its_event() {
 }
 
 #[test]
+fn constants_set_the_cost_of_an_event_and_that_get_may_start_it() {
+    let code = generated(&[
+        ("a.rs", "pub const COST: u32 = 10;\npub const MAX_CALL_TIME: std::time::Duration = A;\npub fn handler() {}"),
+        ("b.rs", "pub(crate) const EVENT_SOURCE: bool = true;\npub fn handler() -> impl Stream<Item = u8> {}"),
+        ("c.rs", "pub const EVENT_SOURCE: bool = false;\npub async fn handler() -> Result<impl Stream<Item = u8>> {}"),
+    ]);
+    for line in [
+        r#"("a", crate::a::handler).max_call_time(crate::a::MAX_CALL_TIME).cost(crate::a::COST),"#,
+        r#"("b", crate::b::handler).event_source(crate::b::EVENT_SOURCE),"#,
+        r#"("c", crate::c::handler).event_source(crate::c::EVENT_SOURCE),"#,
+    ] {
+        assert!(code.contains(line), "{line} is not in {code}");
+    }
+    let wrong = |file: &str, expected: &str| assert_error(&[("x.rs", file)], expected);
+    let not_u32 = "expected `pub const COST: u32`. aaw reads the constant of this name; a constant for another purpose \
+                   needs another name";
+    wrong("\npub const COST: f64 = 0.5;\npub fn handler() {}", &format!("src/x.rs:2: COST is a `f64`: {not_u32}"));
+    wrong("const COST: u32 = 1;\npub fn handler() {}", "src/x.rs:1: COST is not public: write `pub` before it");
+    wrong(
+        "pub static EVENT_SOURCE: bool = true;\npub fn handler() -> impl Stream<Item = u8> {}",
+        "src/x.rs:1: EVENT_SOURCE is a static: expected `pub const EVENT_SOURCE: bool`",
+    );
+    let not_streaming = "src/x.rs:1: EVENT_SOURCE is for handlers that return a stream, and this one does not: remove the \
+                         constant, or return `impl Stream<Item = …>`";
+    for handler in ["pub fn handler() {}", "pub async fn handler() -> Vec<u8> {}"] {
+        wrong(&format!("pub const EVENT_SOURCE: bool = true;\n{handler}"), not_streaming);
+    }
+}
+
+#[test]
+fn a_package_whose_shared_code_reads_handshakes_declares_it() {
+    let shared = ("_shared/token.rs", "fn token(services: &Services) { services.handshake(); }");
+    let code = generated(&[("ping.rs", UNARY), shared]);
+    assert!(code.ends_with("], reading_handshakes);"), "{code}");
+}
+
+#[test]
 fn hooks_are_in_the_table() {
     let code = generated(&[
         ("ping.rs", UNARY),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::event_name;
 use crate::handler::{self, HandlerShape};
+use crate::handshake;
 use crate::hook::{self, HookFile, HookKind};
 use crate::names::ModuleNames;
 use crate::services::{self, ServicesFunction};
@@ -19,6 +20,8 @@ pub(crate) struct PackageSource {
     /// In the order of their files.
     pub(crate) hooks: Vec<HookFile>,
     pub(crate) services: Option<ServicesFunction>,
+    /// Whether the code reads the HTTP request behind a call.
+    pub(crate) reads_handshakes: bool,
     /// The mistakes in the package's files, as the author reads them: `src/users/get.rs:12: …`.
     pub(crate) errors: Vec<String>,
 }
@@ -63,6 +66,7 @@ pub(crate) fn read(src: &Path) -> Result<PackageSource, String> {
     let mut package = PackageSource::default();
     let root = SourceFolder { directory: src, path: String::new(), module: "crate".to_owned(), depth: 0 };
     package.modules = read_folder(&mut package, &root)?;
+    package.reads_handshakes = handshake::is_read(src);
     package.events.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(package)
 }

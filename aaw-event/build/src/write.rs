@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::handler::{HandlerForm, MAX_CALL_TIME};
+use crate::constants::{COST, EVENT_SOURCE, EventConstants, MAX_CALL_TIME};
+use crate::form::HandlerForm;
 use crate::hook::{HookFile, HookKind};
 use crate::tree::{ModuleContent, ModuleDecl, PackageSource};
 
@@ -63,6 +64,18 @@ fn write_modules(code: &mut String, modules: &[ModuleDecl], depth: usize) {
     }
 }
 
+/// The methods that pass an event's constants to its entry.
+fn settings(constants: &EventConstants, module: &str) -> String {
+    let EventConstants { max_call_time, cost, event_source } = *constants;
+    let methods = [
+        (max_call_time, "max_call_time", MAX_CALL_TIME),
+        (cost, "cost", COST),
+        (event_source, "event_source", EVENT_SOURCE),
+    ];
+    let present = methods.iter().filter(|(is_present, ..)| *is_present);
+    present.map(|(_, method, constant)| format!(".{method}({module}::{constant})")).collect()
+}
+
 fn write_table(code: &mut String, name: &str, package: &PackageSource) {
     let symbol = name.replace('-', "_");
     let (app, start) = match &package.services {
@@ -81,11 +94,10 @@ fn write_table(code: &mut String, name: &str, package: &PackageSource) {
         let arguments = event.shape.arguments;
         let _ = writeln!(code, "    // src/{}", event.file);
         let module = &event.module;
-        let limit =
-            if event.shape.has_limit { format!(".max_call_time({module}::{MAX_CALL_TIME})") } else { String::new() };
+        let settings = settings(&event.shape.constants, module);
         let _ = writeln!(
             code,
-            "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}({:?}, {module}::handler){limit},",
+            "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}({:?}, {module}::handler){settings},",
             event.name
         );
     }
@@ -107,7 +119,8 @@ fn write_table(code: &mut String, name: &str, package: &PackageSource) {
             "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}(::aaw_event::export::{constant}, {module}::handler),"
         );
     }
-    let _ = writeln!(code, "]);");
+    let declarations = if package.reads_handshakes { ", reading_handshakes" } else { "" };
+    let _ = writeln!(code, "]{declarations});");
     if package.services.is_some() {
         let _ = writeln!(
             code,

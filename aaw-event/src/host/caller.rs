@@ -31,6 +31,7 @@ use crate::catch_panic::catch_panic;
 /// | `room/size` | `{name}` | the number of members |
 /// | `room/members` | `{name}` | `[{id, identity}]` |
 /// | `identity` | `{}` | `{id, email, allowed?}` or `null` |
+/// | `handshake` | `{}` | the JSON of a [`Handshake`](crate::Handshake) |
 /// | `ws/send_async`, awaited | `{to, event, data, timeout_ms}`; `to` is a connection's id, or `null` for this one | the client's response |
 /// | `room/send_async`, awaited | `{name, event, data, timeout_ms, except}` | `[{id, result}]`, with `{id, error}` for a client call that failed |
 /// | `authenticate`, awaited | `{user: {id, email, allowed?}}` | `{token, user}` |

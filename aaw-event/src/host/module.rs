@@ -113,6 +113,12 @@ impl Module {
         self.table.back_hook
     }
 
+    /// Whether the package's handlers read the HTTP request behind their call: the operation `handshake` of a
+    /// [`Caller`](super::Caller), and [`OpenInfo::handshake`](crate::OpenInfo::handshake). A host need not keep it for others.
+    pub fn reads_handshakes(&self) -> bool {
+        self.table.reads_handshakes
+    }
+
     /// Starts the package: builds its services.
     ///
     /// Nothing runs until the future is polled. Dropping it cancels the start.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use aaw_protocol::{EventName, InvalidName};
 
 use crate::abi::{
-    ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, hook_name, kind,
+    ABI, Bytes, CallFn, DEFAULT_COST, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, hook_name,
+    kind,
 };
 
 /// The checked table of a package.
@@ -26,6 +27,7 @@ pub(super) struct ModuleTable {
     pub(super) away_hook: Option<usize>,
     pub(super) back_hook: Option<usize>,
     pub(super) guards: Vec<GuardInfo>,
+    pub(super) reads_handshakes: bool,
     pub(super) start: StartFn,
     /// A value of [`mode`](crate::abi::mode).
     pub(super) mode: u32,
@@ -63,6 +65,12 @@ pub struct EventInfo {
     /// How long its handler may run for a call that is not read as a stream, if its author has set a limit;
     /// `Duration::MAX` for no limit. The host enforces it.
     pub max_call_time: Option<Duration>,
+    /// How much of its caller's rate limit a call uses: 1 unless its author has set a cost. Calls of an event with the
+    /// cost 0 are not counted. The host enforces it.
+    pub cost: u32,
+    /// Whether its author lets a GET request start the stream, as an `EventSource` does. Always `false` for an event
+    /// that does not stream.
+    pub allows_get: bool,
 }
 
 /// The guard of a folder.
@@ -214,6 +222,7 @@ pub(super) unsafe fn check(
         away_hook: None,
         back_hook: None,
         guards: Vec::new(),
+        reads_handshakes: header.flags & flags::READS_HANDSHAKE != 0,
         start,
         mode,
         prebuilt,
@@ -273,7 +282,7 @@ unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
         // SAFETY: it has at least the size of this host's entries.
         return unsafe { entry.read() };
     }
-    // SAFETY: these fields are within the first `MIN_SIZE` bytes, and the last is read only where it is there.
+    // SAFETY: these fields are within the first `MIN_SIZE` bytes, and the others are read only where they are there.
     unsafe {
         EventEntry {
             name: (&raw const (*entry).name).read(),
@@ -285,7 +294,8 @@ unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
             } else {
                 0
             },
-            run: None,
+            run: if size >= EventEntry::SIZE_WITHOUT_COST { (&raw const (*entry).run).read() } else { None },
+            cost: DEFAULT_COST,
         }
     }
 }
@@ -367,7 +377,8 @@ impl CheckedEntries {
             u32::MAX => Some(Duration::MAX),
             ms => Some(Duration::from_millis(ms.into())),
         };
-        self.events.push(EventInfo { name, kind, takes_upload, max_call_time });
+        let allows_get = kind == HandlerKind::Streaming && entry.flags & entry_flags::ALLOWS_GET != 0;
+        self.events.push(EventInfo { name, kind, takes_upload, max_call_time, cost: entry.cost, allows_get });
         Ok(())
     }
 

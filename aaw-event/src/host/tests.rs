@@ -28,12 +28,13 @@ static GOOD: PackageSymbol<NoServices> = PackageSymbol::new(
         &[
             HandlerEntry::unary0("users/get", handler),
             HandlerEntry::hook0(CLOSE, one_way),
-            HandlerEntry::one_way0("announce", one_way).max_call_time(Duration::from_micros(1_500)),
-            HandlerEntry::unary3("users/put", takes_upload),
+            HandlerEntry::one_way0("announce", one_way).max_call_time(Duration::from_micros(1_500)).cost(0),
+            HandlerEntry::unary3("users/put", takes_upload).cost(10),
             HandlerEntry::async_hook0(OPEN, handler),
             HandlerEntry::async_hook0(guard("users/_guard"), handler),
             HandlerEntry::async_hook0(guard("_guard"), handler),
-            HandlerEntry::streaming0("users/all", streaming).max_call_time(Duration::MAX),
+            HandlerEntry::streaming0("users/all", streaming).max_call_time(Duration::MAX).event_source(true),
+            HandlerEntry::streaming0("users/new", streaming).event_source(false),
         ]
     },
 );
@@ -73,15 +74,17 @@ fn a_good_table_is_accepted() {
         ("announce", HandlerKind::OneWay, false),
         ("users/put", HandlerKind::Unary, true),
         ("users/all", HandlerKind::Streaming, false),
+        ("users/new", HandlerKind::Streaming, false),
     ];
     assert_eq!(events, expected);
     let hooks = (table.open_hook, table.close_hook);
-    assert_eq!(hooks, (Some(4), Some(5)));
+    assert_eq!(hooks, (Some(5), Some(6)));
     let names: Vec<_> = table.entries.iter().map(|entry| entry.name).collect();
-    let expected = ["users/get", "announce", "users/put", "users/all", "_open", "_close", "_guard", "users/_guard"];
+    let expected =
+        ["users/get", "announce", "users/put", "users/all", "users/new", "_open", "_close", "_guard", "users/_guard"];
     assert_eq!(names, expected);
     let guards: Vec<_> = table.guards.iter().map(|guard| (guard.folder.as_str(), guard.index)).collect();
-    assert_eq!(guards, [("", 6), ("users", 7)]);
+    assert_eq!(guards, [("", 7), ("users", 8)]);
     assert_eq!(table.password_reset_hook, None);
     assert_eq!((table.resume_hook, table.away_hook, table.back_hook), (None, None, None));
 }
@@ -90,7 +93,28 @@ fn a_good_table_is_accepted() {
 fn the_limits_of_events_are_read() {
     let table = checked(GOOD.header()).unwrap();
     let limits: Vec<_> = table.events.iter().map(|event| event.max_call_time).collect();
-    assert_eq!(limits, [None, Some(Duration::from_millis(2)), None, Some(Duration::MAX)]);
+    assert_eq!(limits, [None, Some(Duration::from_millis(2)), None, Some(Duration::MAX), None]);
+}
+
+#[test]
+fn a_package_declares_that_it_reads_handshakes() {
+    static READING: PackageSymbol<NoServices> =
+        PackageSymbol::new("reading", true, sync_services(no_services), &[]).reading_handshakes();
+    assert!(checked(READING.header()).unwrap().reads_handshakes);
+    assert!(!checked(GOOD.header()).unwrap().reads_handshakes);
+}
+
+#[test]
+fn the_costs_of_events_and_those_that_get_may_start_are_read() {
+    let table = checked(GOOD.header()).unwrap();
+    let read: Vec<_> = table.events.iter().map(|event| (event.cost, event.allows_get)).collect();
+    assert_eq!(read, [(1, false), (0, false), (10, false), (1, true), (1, false)]);
+    // The flag means nothing for an event that does not stream.
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    let entries = vec![EventEntry { flags: 2, ..entry("a", kind::UNARY) }].leak();
+    (header.events, header.event_count) = (entries.as_ptr(), entries.len());
+    assert!(!checked(Box::leak(Box::new(header))).unwrap().events[0].allows_get);
 }
 
 /// The entries of a package that was built before an event could have a limit.
@@ -114,15 +138,46 @@ fn entries_of_an_older_package_have_no_limit() {
     (header.events, header.event_count) = (entries.as_ptr().cast(), entries.len());
     header.event_stride = size_of::<OlderEntry>() as u32;
     let table = checked(Box::leak(Box::new(header))).unwrap();
-    let events: Vec<_> = table.events.iter().map(|event| (event.name.as_str(), event.max_call_time)).collect();
-    assert_eq!(events, [("a", None), ("b", None)]);
+    let events: Vec<_> =
+        table.events.iter().map(|event| (event.name.as_str(), event.max_call_time, event.cost)).collect();
+    assert_eq!(events, [("a", None, 1), ("b", None, 1)]);
+}
+
+/// The entries of a package that was built before an event could have a cost.
+#[test]
+fn entries_of_an_older_package_run_in_place_and_cost_one() {
+    #[repr(C)]
+    struct OlderEntry {
+        name: Bytes,
+        kind: u32,
+        flags: u32,
+        call: Option<crate::abi::CallFn>,
+        max_call_ms: u32,
+        run: Option<crate::abi::RunFn>,
+    }
+
+    let older = |name| {
+        let EventEntry { name, kind, flags, call, run, .. } = entry(name, kind::UNARY);
+        OlderEntry { name, kind, flags, call, max_call_ms: 5, run }
+    };
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    let entries = vec![older("a"), older("b")].leak();
+    (header.events, header.event_count) = (entries.as_ptr().cast(), entries.len());
+    header.event_stride = size_of::<OlderEntry>() as u32;
+    let table = checked(Box::leak(Box::new(header))).unwrap();
+    let limit = Some(Duration::from_millis(5));
+    let events: Vec<_> =
+        table.events.iter().map(|event| (event.name.as_str(), event.max_call_time, event.cost)).collect();
+    assert_eq!(events, [("a", limit, 1), ("b", limit, 1)]);
+    assert!(table.entries.iter().all(|entry| entry.run.is_some()));
 }
 
 #[test]
 fn a_package_without_hooks_and_with_unknown_flags_is_accepted() {
     // SAFETY: a header is plain data; what it points to is static.
     let mut header = unsafe { GOOD.header().read() };
-    let entries = vec![EventEntry { flags: 6, ..entry("a", kind::STREAMING) }].leak();
+    let entries = vec![EventEntry { flags: 12, ..entry("a", kind::STREAMING) }].leak();
     (header.events, header.event_count) = (entries.as_ptr(), entries.len());
     let table = checked(Box::leak(Box::new(header))).unwrap();
     assert_eq!((table.open_hook, table.close_hook), (None, None));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begin::{self, BeginCall};
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, kind};
+use crate::abi::{
+    ABI, Bytes, CallFn, DEFAULT_COST, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, kind,
+};
 use crate::host::{Module, PrebuiltServices};
 
 /// An event or a hook of a package whose services are an `A`.
@@ -33,8 +35,15 @@ impl<A> HandlerEntry<A> {
         // The table stores the type of the handler, not its value. The value of a closure
         // with captures would be lost.
         const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
-        let entry =
-            EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0, run: Some(run) };
+        let entry = EventEntry {
+            name: Bytes::of(name),
+            kind,
+            flags: 0,
+            call: Some(call),
+            max_call_ms: 0,
+            run: Some(run),
+            cost: DEFAULT_COST,
+        };
         Self { entry, services: PhantomData }
     }
 
@@ -53,6 +62,26 @@ impl<A> HandlerEntry<A> {
         assert!(!time.is_zero(), "MAX_CALL_TIME is zero: expected a longer time, or Duration::MAX for no limit");
         let ms = time.as_nanos().div_ceil(1_000_000);
         self.entry.max_call_ms = if ms >= u32::MAX as u128 { u32::MAX } else { ms as u32 };
+        self
+    }
+
+    /// How much of its caller's rate limit a call uses, instead of 1. With 0, calls are not counted.
+    #[must_use]
+    pub const fn cost(mut self, cost: u32) -> Self {
+        self.entry.cost = cost;
+        self
+    }
+
+    /// Whether a GET request may start the stream, as an `EventSource` does.
+    ///
+    /// # Panics
+    /// At compile time, when the event does not stream.
+    #[must_use]
+    pub const fn event_source(mut self, allowed: bool) -> Self {
+        assert!(self.entry.kind == kind::STREAMING, "EVENT_SOURCE is for handlers that return a stream");
+        if allowed {
+            self.entry.flags |= entry_flags::ALLOWS_GET;
+        }
         self
     }
 }
@@ -98,6 +127,13 @@ impl<A: Send + Sync + 'static> PackageSymbol<A> {
             start: Some(start.start),
         };
         Self { header, services: PhantomData }
+    }
+
+    /// Declares that handlers of the package read the HTTP request behind their call.
+    #[must_use]
+    pub const fn reading_handshakes(mut self) -> Self {
+        self.header.flags |= flags::READS_HANDSHAKE;
+        self
     }
 
     /// The package as part of this program. It builds its own services.

@@ -5,6 +5,7 @@ use futures_util::Stream;
 use serde::Serialize;
 
 use super::output::{CallOutput, NextItem};
+use crate::log_limit::may_log;
 use crate::sdk::Error;
 
 /// What an `async fn handler` may return: a value, or aaw_event's `Result` of one. `M` distinguishes the two
@@ -144,8 +145,12 @@ impl<T: Serialize> IntoItem<ReturnsResult> for Result<T, Error> {
 
 /// Logs an internal error, and returns what the caller receives.
 pub(super) fn log_and_convert(event: &str, error: Error) -> Failure {
-    if error.cause().is_some() {
-        tracing::error!(event, "a handler failed: {error:#}");
+    if error.cause().is_some()
+        && let Some(suppressed) = may_log(event)
+    {
+        // Without the field if none was.
+        let suppressed = (suppressed > 0).then_some(suppressed);
+        tracing::error!(event, suppressed, "a handler failed: {error:#}");
     }
     error.into_failure()
 }

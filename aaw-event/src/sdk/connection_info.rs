@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::handshake::Handshake;
+
 /// A new socket: the first argument of the handlers in `src/_open.rs` and `src/_resume.rs`.
 ///
 /// # `_open.rs`
@@ -37,7 +39,9 @@ use serde::{Deserialize, Serialize};
 /// The handler runs before a connection goes on over another socket, and receives what is known about that one. `_open`
 /// does not run again. The client has shown that it may resume: it knows the key of the connection, its page has the same
 /// origin, and, if the client has received the token of the connection's session, it has shown it. `services` are those of
-/// the connection: its id, its identity, its rooms; what is sent to it waits until a client has resumed it.
+/// the connection: its id, its identity, its rooms, and the handshake of its first socket; what is sent to it waits until a
+/// client has resumed it. The handshake of the new socket is [`handshake`](Self::handshake), and `_resume` is all that sees
+/// it: a server that logs callers in by a header or a cookie checks here that it still holds.
 ///
 /// If the handler fails, the connection is left as it is, and may be resumed from another socket. The client
 /// receives the message of an [`Error::new`](crate::Error::new), or `Internal error`, and begins a new connection, for
@@ -70,6 +74,10 @@ pub struct OpenInfo {
     pub address: Option<String>,
     /// The client key, which the client chooses itself. It proves nothing.
     pub client_key: Option<String>,
+    /// The request that opened this socket, with its headers, cookies and query. `None` if the server has not kept it, see
+    /// [`Services::handshake`](crate::Services::handshake).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Handshake>,
 }
 
 /// Why a connection is away: the first argument of the handler in `src/_away.rs`.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::error::Result;
+use super::handshake::Handshake;
 use super::host_ops::{NoArgs, host_op, host_op_async, parse_result};
 use super::identity::{Identity, LoggedIn};
 use super::response_future::ResponseFuture;
@@ -61,11 +63,40 @@ impl<S> Services<S> {
         })
     }
 
+    /// The HTTP request that opened the caller's connection; for a call over HTTP, that request.
+    ///
+    /// A connection that is resumed over another socket keeps its first handshake, which `_open` has seen. That of the new
+    /// socket is [`OpenInfo::handshake`](crate::OpenInfo::handshake) in `_resume`.
+    ///
+    /// The server keeps handshakes only for packages that read them: the build script looks for the word `handshake` in
+    /// the code below `src/`. If only another crate's code calls this function, name it in one of the files, as in
+    /// `use aaw_event::Handshake as _;`.
+    ///
+    /// # Errors
+    /// `unreachable`, when the server has not kept the handshake: it is older than this function; or the connection was
+    /// opened before a reload, after which the events read it for the first time.
+    ///
+    /// ```
+    /// use aaw_event::prelude::*;
+    ///
+    /// // src/locale.rs
+    /// pub async fn handler(_: Empty, services: Services) -> Result<String> {
+    ///     Ok(services.handshake()?.header("accept-language").unwrap_or("en").to_owned())
+    /// }
+    /// ```
+    pub fn handshake(&self) -> Result<Handshake> {
+        host_op(self.ws.caller(), "handshake", &NoArgs {})
+    }
+
     /// Starts a session for `user` and binds it to this connection: for a handler that authenticates its caller in a
     /// way of its own. The handler must have verified the caller; this function checks nothing.
     ///
     /// The handler should return the result unchanged: clients store the token, and resume the session with it after a
     /// reconnect.
+    ///
+    /// A session that `_open` starts belongs to the connection: it is stored nowhere, its token resumes nothing, and it
+    /// ends with the connection, whose next socket keeps it if the connection is resumed. The same holds for every session
+    /// of a server whose store offers no sessions of this kind, such as `aaw-server --own-log-ins`.
     ///
     /// # Errors
     /// `unreachable`, when authentication is disabled; `no_connection`, when the connection has closed, and for a call

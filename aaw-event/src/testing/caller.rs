@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::sent::{Recipient, SentMessage};
 use crate::host::{Caller, unsupported_op};
-use crate::sdk::Identity;
+use crate::sdk::{Handshake, Identity};
 
 /// The id of the one connection of a test.
 const TEST_ID: &str = "test";
@@ -32,6 +32,7 @@ struct TestCallerState {
     /// The rooms that the connection has joined.
     rooms: BTreeSet<String>,
     identity: Option<Identity>,
+    handshake: Option<Handshake>,
     /// The client's responses, by event.
     responses: HashMap<String, Value>,
 }
@@ -43,6 +44,10 @@ impl TestCaller {
 
     pub(super) fn set_identity(&self, identity: Identity) {
         self.state().identity = Some(identity);
+    }
+
+    pub(super) fn set_handshake(&self, handshake: Handshake) {
+        self.state().handshake = Some(handshake);
     }
 
     pub(super) fn set_response(&self, event: String, response: Value) {
@@ -117,6 +122,7 @@ impl Caller for TestCaller {
                 to_json(&is_member.then(member).into_iter().collect::<Vec<_>>())
             }
             "identity" => to_json(&state.identity),
+            "handshake" => to_json(state.handshake.get_or_insert_with(|| Handshake::new("/"))),
             _ => Err(unsupported_op(op)),
         }
     }

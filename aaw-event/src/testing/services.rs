@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::caller::TestCaller;
 use super::sent::SentMessage;
 use crate::handles::CallerHandle;
-use crate::sdk::{Identity, Services};
+use crate::sdk::{Handshake, Identity, Services};
 
 /// The [`Services`] of a handler in a test, with the connection that they are for.
 ///
@@ -60,6 +60,27 @@ impl<S> TestServices<S> {
     #[must_use]
     pub fn with_identity(self, identity: Identity) -> Self {
         self.caller.set_identity(identity);
+        self
+    }
+
+    /// Sets the request that opened the connection. Without this, it is one for `/` without headers.
+    ///
+    /// ```
+    /// use aaw_event::prelude::*;
+    ///
+    /// async fn handler(_: Empty, services: Services) -> Result<Option<String>> {
+    ///     Ok(services.handshake()?.header("accept-language").map(str::to_owned))
+    /// }
+    ///
+    /// # async fn example() {
+    /// let handshake = Handshake::new("/").with_header("accept-language", "eo");
+    /// let services = Services::for_test(()).with_handshake(handshake);
+    /// assert_eq!(handler(Empty, services.clone()).await.unwrap().as_deref(), Some("eo"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_handshake(self, handshake: Handshake) -> Self {
+        self.caller.set_handshake(handshake);
         self
     }
 

@@ -53,7 +53,7 @@ pub(crate) fn masked(text: &[u8]) -> Vec<u8> {
 pub(crate) fn decode(decoder: &mut MessageDecoder, bytes: &mut [u8], mut handle: impl FnMut(&str)) {
     let mut rest = bytes;
     loop {
-        let Decoded { consumed, message } = decoder.decode(rest).expect("valid frames");
+        let Decoded { consumed, message, .. } = decoder.decode(rest).expect("valid frames");
         match message {
             Some(Message::Text(text)) => handle(&text),
             Some(_) => unreachable!("only texts are sent"),

@@ -22,13 +22,21 @@ pub enum Message<'a> {
     Close(Option<CloseFrame>),
 }
 
+/// The default of [`MessageDecoder::with_max_frames`].
+pub const MAX_FRAMES: u32 = 65_536;
+
+/// The frames after which [`MessageDecoder::decode`] returns, whether or not they complete a message.
+const FRAMES_PER_DECODE: u32 = 64;
+
 /// The result of [`MessageDecoder::decode`].
 #[derive(Debug)]
 pub struct Decoded<'a> {
-    /// The number of bytes that were taken from the front of the input. With no message, all of them.
+    /// The number of bytes that were taken from the front of the input. With no message, all of them, or those of 64 frames.
     pub consumed: usize,
     /// The first message that these bytes complete.
     pub message: Option<Message<'a>>,
+    /// The number of frames that these bytes complete. Each takes time, also if it is empty and completes no message.
+    pub frames: u32,
 }
 
 /// Decodes what a client sends after the handshake.
@@ -38,6 +46,7 @@ pub struct Decoded<'a> {
 #[derive(Debug)]
 pub struct MessageDecoder {
     max_message: usize,
+    max_frames: u32,
     /// What has arrived of an incomplete frame or message.
     pub(super) partial: Option<Box<Partial>>,
 }
@@ -51,6 +60,8 @@ pub(super) struct Partial {
     header_len: usize,
     /// The message whose last frame is incomplete, or has not arrived.
     pub(super) message: Option<PartialMessage>,
+    /// The frames that have arrived of that message.
+    frames: u32,
     /// The payload of a control frame, which may arrive between the fragments of a message.
     control: Vec<u8>,
 }
@@ -64,7 +75,14 @@ pub(super) enum PartialMessage {
 impl MessageDecoder {
     /// Creates a decoder that accepts messages of up to `max_message` bytes.
     pub fn new(max_message: usize) -> Self {
-        Self { max_message, partial: None }
+        Self { max_message, max_frames: MAX_FRAMES, partial: None }
+    }
+
+    /// Sets how many frames a message may consist of. Default [`MAX_FRAMES`]: a message of 1 MiB in frames of 16 bytes. Without
+    /// a limit, a message of empty frames never ends.
+    #[must_use]
+    pub fn with_max_frames(self, max_frames: u32) -> Self {
+        Self { max_frames, ..self }
     }
 
     /// Returns the number of bytes that are allocated for an incomplete message: at most twice what has arrived of it, and
@@ -82,14 +100,15 @@ impl MessageDecoder {
     }
 
     /// Takes bytes from the front of `input`, and returns the first message that they complete. To be called again with the
-    /// rest until all is taken. The bytes are unmasked in place.
+    /// rest until all is taken. It returns after 64 frames without a message, so that the caller can count the time that they
+    /// take. The bytes are unmasked in place.
     ///
     /// # Errors
     /// If the client has violated RFC 6455. The decoder must not be used any more.
     pub fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<Decoded<'a>, Violation> {
         if self.partial.is_none() {
             if input.is_empty() {
-                return Ok(Decoded { consumed: 0, message: None });
+                return Ok(Decoded { consumed: 0, message: None, frames: 0 });
             }
             // A whole message in one frame, which nearly all are: it stays where it lies.
             if let Some((header, header_len)) = FrameHeader::parse(input)? {
@@ -100,17 +119,17 @@ impl MessageDecoder {
                     let payload = &mut input[header_len..header_len + len];
                     header.mask.apply(0, payload);
                     let message = whole_message(header.opcode, payload)?;
-                    return Ok(Decoded { consumed: header_len + len, message: Some(message) });
+                    return Ok(Decoded { consumed: header_len + len, message: Some(message), frames: 1 });
                 }
             }
         }
         let mut partial = self.partial.take().unwrap_or_default();
-        let mut consumed = 0;
-        let message = self.continue_partial(&mut partial, input, &mut consumed)?;
+        let (mut consumed, mut frames) = (0, 0);
+        let message = self.continue_partial(&mut partial, input, &mut consumed, &mut frames)?;
         if !partial.is_empty() {
             self.partial = Some(partial);
         }
-        Ok(Decoded { consumed, message })
+        Ok(Decoded { consumed, message, frames })
     }
 
     fn continue_partial(
@@ -118,8 +137,9 @@ impl MessageDecoder {
         partial: &mut Partial,
         input: &mut [u8],
         consumed: &mut usize,
+        frames: &mut u32,
     ) -> Result<Option<Message<'static>>, Violation> {
-        loop {
+        while *frames < FRAMES_PER_DECODE {
             let (header, arrived) = match partial.frame {
                 Some(frame) => frame,
                 None => match partial.take_header(&mut input[*consumed..])? {
@@ -150,10 +170,18 @@ impl MessageDecoder {
                 return Ok(None);
             }
             partial.frame = None;
+            *frames += 1;
+            if !header.opcode.is_control() {
+                partial.frames += 1;
+                if partial.frames >= self.max_frames && !header.is_final {
+                    return Err(Violation::TooManyFrames { max: self.max_frames });
+                }
+            }
             if let Some(message) = partial.end_frame(&header)? {
                 return Ok(Some(message));
             }
         }
+        Ok(None)
     }
 
     /// Checks that a frame may follow what has arrived.
@@ -234,6 +262,7 @@ impl Partial {
         if !header.is_final {
             return Ok(None);
         }
+        self.frames = 0;
         Ok(match self.message.take() {
             Some(PartialMessage::Text(text)) => Some(Message::Text(text.finish()?.into())),
             Some(PartialMessage::Binary(bytes)) => Some(Message::Binary(bytes.into())),

@@ -13,9 +13,9 @@
 //! // The text "Hi", masked with 37 fa 21 3d, and the first byte of the next frame.
 //! let mut bytes = [0x81, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x93, 0x81];
 //! let mut decoder = MessageDecoder::new(1 << 20);
-//! let Decoded { consumed, message } = decoder.decode(&mut bytes)?;
+//! let Decoded { consumed, message, .. } = decoder.decode(&mut bytes)?;
 //! assert_eq!((consumed, message), (8, Some(Message::Text("Hi".into()))));
-//! let Decoded { consumed, message } = decoder.decode(&mut bytes[8..])?;
+//! let Decoded { consumed, message, .. } = decoder.decode(&mut bytes[8..])?;
 //! assert_eq!((consumed, message), (1, None));
 //! # Ok::<(), aaw_protocol::websocket::Violation>(())
 //! ```
@@ -37,7 +37,7 @@ mod violation;
 mod tests;
 
 pub use close::{CloseFrame, is_valid_close_code};
-pub use decoder::{Decoded, Message, MessageDecoder};
+pub use decoder::{Decoded, MAX_FRAMES, Message, MessageDecoder};
 pub use encode::{begin_frame, close_frame, frame_len};
 pub use frame_buffer::{FrameBuffer, Frames, MIN_SHARED, SharedFrame};
 pub use frame_header::Opcode;

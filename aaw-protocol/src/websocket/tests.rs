@@ -27,14 +27,15 @@ fn decode(parts: &[&[u8]]) -> String {
         let mut part = part.to_vec();
         let mut rest = &mut part[..];
         loop {
+            let rest_len = rest.len();
             match decoder.decode(rest) {
-                Ok(Decoded { consumed, message }) => {
-                    let is_done = message.is_none();
+                Ok(Decoded { consumed, message, frames }) => {
+                    let is_done = message.is_none() && consumed == rest_len;
                     if let Some(message) = message {
                         log.push_str(&describe(&message));
                         log.push('\n');
                     } else {
-                        assert_eq!(consumed, rest.len());
+                        assert!(is_done || frames == 64, "{frames}");
                     }
                     rest = &mut rest[consumed..];
                     if is_done {
@@ -225,7 +226,7 @@ fn memory_grows_with_what_arrives() {
 
 #[test]
 fn short_fragments_are_appended_in_linear_time() {
-    let mut decoder = MessageDecoder::new(1 << 20);
+    let mut decoder = MessageDecoder::new(1 << 20).with_max_frames(u32::MAX);
     decoder.decode(&mut frame(0x01, b"")).unwrap();
     let mut reallocations = 0;
     let mut stored = decoder.stored();
@@ -270,4 +271,49 @@ fn frames_of_a_server() {
     let mut frame = Vec::new();
     close_frame(&mut frame, 1013, &"ü".repeat(100));
     assert_eq!((&frame[..4], frame.len()), (&[0x88, 124, 0x03, 0xf5][..], 126));
+}
+
+#[test]
+fn a_message_has_a_limited_number_of_frames_however_short_they_are() {
+    let (first, fragment, last) = (frame(0x01, b"a"), frame(0x00, b""), frame(0x80, b"b"));
+    let decode_with = |max_frames, bytes: &[u8]| -> Result<String, Violation> {
+        let mut decoder = MessageDecoder::new(1 << 20).with_max_frames(max_frames);
+        let mut bytes = bytes.to_vec();
+        let mut rest = &mut bytes[..];
+        loop {
+            match decoder.decode(rest)? {
+                Decoded { message: Some(message), .. } => return Ok(describe(&message)),
+                Decoded { consumed, frames, .. } => {
+                    assert!(consumed > 0 && frames <= 64);
+                    rest = &mut rest[consumed..];
+                }
+            }
+        }
+    };
+    // The limit is of one message: control frames between its fragments do not count, nor do those of another message.
+    let ping = frame(0x89, b"");
+    let message = [&first[..], &fragment.repeat(98), &last].concat();
+    assert_eq!(decode_with(100, &message).unwrap(), "text \"ab\"");
+    assert_eq!(decode_with(99, &message).unwrap_err(), Violation::TooManyFrames { max: 99 });
+    let endless = [&first[..], &fragment.repeat(MAX_FRAMES as usize)].concat();
+    assert_eq!(decode_with(MAX_FRAMES, &endless).unwrap_err().close_code(), 1009);
+    let mut decoder = MessageDecoder::new(1 << 20).with_max_frames(3);
+    for _ in 0..10 {
+        for part in [&first, &ping, &fragment, &ping, &last] {
+            let mut part = part.clone();
+            let decoded = decoder.decode(&mut part).unwrap();
+            assert_eq!((decoded.consumed, decoded.frames), (part.len(), 1));
+        }
+        assert_eq!(decoder.stored(), 0);
+    }
+}
+
+#[test]
+fn decoding_returns_after_some_frames_so_that_their_time_can_be_counted() {
+    let mut bytes = [frame(0x01, b""), frame(0x00, b"").repeat(99), frame(0x80, b"x")].concat();
+    let mut decoder = MessageDecoder::new(1 << 20);
+    let Decoded { consumed, message, frames } = decoder.decode(&mut bytes).unwrap();
+    assert_eq!((consumed, message, frames), (64 * 6, None, 64));
+    let Decoded { consumed, message, frames } = decoder.decode(&mut bytes[64 * 6..]).unwrap();
+    assert_eq!((consumed, message, frames), (36 * 6 + 7, Some(Message::Text("x".into())), 37));
 }

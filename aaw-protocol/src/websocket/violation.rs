@@ -49,6 +49,12 @@ pub enum Violation {
         /// The limit, in bytes.
         max: usize,
     },
+    /// A message consists of more frames than the receiver accepts (section 10.4).
+    #[error("the message consists of more than {max} frames")]
+    TooManyFrames {
+        /// The limit.
+        max: u32,
+    },
 }
 
 impl Violation {
@@ -56,7 +62,7 @@ impl Violation {
     pub fn close_code(self) -> u16 {
         match self {
             Self::InvalidUtf8 => 1007,
-            Self::MessageTooLong { .. } => 1009,
+            Self::MessageTooLong { .. } | Self::TooManyFrames { .. } => 1009,
             _ => 1002,
         }
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::session_slot::SessionSlot;
+use crate::request_info::KeptHandshake;
 
 /// Identifies the caller of an event: a connection, or a single HTTP request.
 #[derive(Debug)]
@@ -17,9 +18,17 @@ pub(crate) struct CallContext {
     pub(crate) address: Option<IpAddr>,
     /// The session that the caller is logged in with.
     pub(crate) session: SessionSlot,
+    /// The HTTP request behind the caller: empty unless handlers read it. That of a connection is the one of its first
+    /// socket.
+    pub(crate) handshake: Option<Box<KeptHandshake>>,
 }
 
 impl CallContext {
+    /// The bytes of the handshake.
+    pub(crate) fn handshake_bytes(&self) -> usize {
+        self.handshake.as_ref().map_or(0, |handshake| handshake.json().len())
+    }
+
     /// The caller's identity as JSON; `None` without a session.
     pub(crate) fn identity_json(&self) -> Option<String> {
         self.session.current().map(|guard| guard.identity_json())

@@ -32,9 +32,15 @@ pub struct Auth {
     /// of an events package is called then, and without one, requesting a reset fails with
     /// `Password reset is not configured (no onPasswordReset handler)`.
     pub on_password_reset: Option<ResetHook>,
-    /// Whether clients may register users. Default true, as in the original aaw. If false, `aaw/register` fails with
-    /// `Auth is not set up via aaw`, and users are added by the program or by `aaw-server user add`.
+    /// Whether clients may register users. Default true, as in the original aaw; the log says so at the start. If false,
+    /// `aaw/register` fails with the code `registration_closed`, and users are added by the program
+    /// ([`SqliteStore::add_user`](super::SqliteStore::add_user)) or by `aaw-server user add`. The flag of the program is
+    /// `--registration`.
     pub allow_registration: bool,
+    /// Whether `Authorization: Bearer TOKEN` of an HTTP request is the token of a session of this server: the request
+    /// then has that session, and fails if there is none. Default true. If false, the header is left to the events, which
+    /// read it with `services.handshake()`.
+    pub bearer_tokens: bool,
     /// The minimum length of a new password, in characters: Unicode code points of its
     /// [normal form](super::Password). Default 6, as short as users of the original have them. It is checked at a
     /// registration and when a password is changed, never at a log-in: existing passwords keep working.
@@ -45,12 +51,24 @@ pub struct Auth {
     /// The maximum size of a password, in bytes. Default 1024, which bounds the cost of hashing one. The whole body of a
     /// built-in event has 8 KiB at most.
     pub max_password_bytes: usize,
-    /// How many log-ins to one e-mail address may fail, whichever client attempts them. Default: 10, and one more every
-    /// 30 s. Successful log-ins do not count. As many attempts run concurrently as may still fail; further ones wait.
+    /// How many log-ins to one e-mail address may fail from all client networks together, except from those where its
+    /// user has logged in lately. Default: 100, and one more every 30 s. 100 is the most that NIST SP 800-63B allows in a
+    /// row for one account (revision 3, 5.2.2); ten networks at their own limit reach it. 30 s keep a guesser with any
+    /// number of networks at 2880 tries a day, as many as one network has.
+    ///
+    /// When it is used up, the user can log in from a network that is known: one from which a log-in, a registration or
+    /// the resumption of a session has succeeded since the server started (the last 32 768 such pairs at least). From
+    /// elsewhere, a password reset lets the user in.
     pub failed_logins_per_email: RateLimit,
-    /// How many log-ins from one client address may fail. An IPv4 address counts as one client, and so do all IPv6
-    /// addresses with the same first 64 bits. Default: 100, and one more every second. Behind a reverse proxy all
-    /// clients share one address.
+    /// How many log-ins to one e-mail address may fail from one client network: an IPv4 address, or the IPv6 addresses
+    /// with the same first 64 bits. Default: 10, and one more every 30 s: more than a person needs who has several
+    /// passwords to try, and few enough that a guesser has no chance against any password that is not among the most
+    /// common ones. A log-in that succeeds does not count, and forgets the failed ones. As many attempts run concurrently
+    /// as may still fail; further ones wait.
+    pub failed_logins_per_email_and_ip: RateLimit,
+    /// How many log-ins from one client network may fail, whichever e-mail addresses they are to. Default: 100, and one
+    /// more every second, so that an office behind one address is not shut out by typing errors. Behind a reverse proxy
+    /// that is not trusted, all clients share one address.
     pub failed_logins_per_ip: RateLimit,
     /// How many registrations, requests for a reset and uses of a reset one client address may make, counted together.
     /// Default: 1000, and one more every second.
@@ -112,9 +130,11 @@ impl Auth {
             reset_lifetime: 20 * 60 * SECOND,
             on_password_reset: None,
             allow_registration: true,
+            bearer_tokens: true,
             min_password_chars: Self::DEFAULT_MIN_PASSWORD_CHARS,
             max_password_bytes: Self::DEFAULT_MAX_PASSWORD_BYTES,
-            failed_logins_per_email: RateLimit::new(10, 30 * SECOND),
+            failed_logins_per_email: RateLimit::new(100, 30 * SECOND),
+            failed_logins_per_email_and_ip: RateLimit::new(10, 30 * SECOND),
             failed_logins_per_ip: RateLimit::new(100, SECOND),
             requests_per_ip: RateLimit::new(1000, SECOND),
             resets_per_email: RateLimit::new(3, 300 * SECOND),

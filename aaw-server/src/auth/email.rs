@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The maximum size of an address in bytes: that of a path in RFC 5321, 4.5.3.1.3, without its angle brackets.
-const MAX_BYTES: usize = 254;
+use super::email_form;
+use super::invalid_email::{InvalidEmail, MAX_BYTES};
 
 /// An e-mail address in its normal form: trimmed, in lower case, and in Unicode's NFC, so that `Ada@Example.com ` and
 /// `ada@example.com` are the same account, and so are the two ways to write an `ä`. (RFC 5321 allows mail servers to
@@ -22,23 +22,10 @@ pub struct Email {
     not_composed: Option<Box<str>>,
 }
 
-/// Why a string is not a valid e-mail address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidEmail {
-    /// The string is empty or consists of white space.
-    #[error("an e-mail address is required")]
-    Empty,
-    /// The address is longer than 254 bytes.
-    #[error("an e-mail address must have at most {MAX_BYTES} bytes")]
-    TooLong,
-    /// The string does not have the form `name@example.com`.
-    #[error("expected an e-mail address, like name@example.com")]
-    Form,
-}
-
 impl Email {
-    /// Normalizes an address and checks that it has the form of one.
+    /// Normalizes an address and checks that it has the form of one, and that no other address looks the same because of
+    /// characters that cannot be seen. It is for new addresses: those that are stored already are only
+    /// [normalized](Self::normalize), so that their users keep logging in.
     ///
     /// ```
     /// # use aaw_server::auth::Email;
@@ -47,15 +34,12 @@ impl Email {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEmail`] if the string is empty, too long, or does not have the form `name@example.com`. Whether the
-    /// address receives mail is not checked.
+    /// [`InvalidEmail`] if the string is empty, too long, does not have the form `name@example.com`, or contains a
+    /// character that is not allowed. Whether the address receives mail is not checked.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         let email = Self::normalize(text)?;
-        let has_space_or_control = email.normal.chars().any(|c| c.is_whitespace() || c.is_control());
-        match email.normal.rsplit_once('@') {
-            Some((name, host)) if !name.is_empty() && !host.is_empty() && !has_space_or_control => Ok(email),
-            _ => Err(InvalidEmail::Form),
-        }
+        email_form::check(&email.normal)?;
+        Ok(email)
     }
 
     /// Normalizes an address that is only looked up, without checking its form: a custom store may identify its users
@@ -173,8 +157,8 @@ mod tests {
             ("@example.com", InvalidEmail::Form),
             ("ada@", InvalidEmail::Form),
             ("a da@example.com", InvalidEmail::Form),
-            ("ada@exa\0mple.com", InvalidEmail::Form),
-            ("ada\r\nbcc: all@example.com", InvalidEmail::Form),
+            ("ada@exa\0mple.com", InvalidEmail::Invisible('\0')),
+            ("ada\r\nbcc: all@example.com", InvalidEmail::Invisible('\r')),
             (&format!("{}@example.com", "a".repeat(243)), InvalidEmail::TooLong),
         ] {
             assert_eq!(Email::parse(text), Err(expected), "{text:?}");

@@ -6,13 +6,14 @@ use aaw_protocol::{Code, Failure};
 
 use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, IdentifiedCaller};
-use super::config::{PasswordReset, ResetHook};
+use super::config::ResetHook;
 use super::email::Email;
 use super::password::{InvalidPassword, Password};
-use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, time_after};
+use super::reset_requests::ResetRequest;
+use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, unavailable};
 use super::session::EndReason;
 use super::store::{Credentials, StoreError};
-use super::token::{TokenHash, random_token};
+use super::token::TokenHash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BuiltInEvent {
@@ -76,7 +77,8 @@ impl Service {
 
     async fn register(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         if !self.config.allow_registration {
-            return Err(self.failure(&StoreError::NotOffered));
+            let error = "Registration is closed on this server";
+            return Err(Failure::new(Code::new("registration_closed"), error));
         }
         let (email, password) = self.email_and_password(fields)?;
         self.check_new_password(&password)?;
@@ -86,18 +88,24 @@ impl Service {
         let log_in = self.begin_log_in(context);
         let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
         let started = started.map_err(|error| self.failure(&error))?;
+        self.limits.let_in(&started.identity.email, context.address);
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
     async fn log_in(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
         let email = normalized(email)?;
-        let (by_peer, by_email) = self.limits.log_in(email.as_str(), context.address).await?;
+        let attempt = self.limits.log_in(email.as_str(), context.address).await?;
         let log_in = self.begin_log_in(context);
-        let started = self.config.store.log_in(Credentials::new(email, password), log_in.session).await;
+        let started = self.config.store.log_in(Credentials::new(email.clone(), password), log_in.session).await;
         // Only wrong credentials count; a log-in that is cancelled before this line counts too.
-        if !matches!(started, Err(StoreError::InvalidCredentials)) {
-            by_peer.into_iter().chain([by_email]).for_each(|attempt| attempt.refund());
+        match &started {
+            Ok(_) => {
+                self.limits.let_in(email.as_str(), context.address);
+                attempt.succeed();
+            }
+            Err(StoreError::InvalidCredentials) => drop(attempt),
+            Err(_) => attempt.refund(),
         }
         let started = started.map_err(|error| self.failure(&error))?;
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
@@ -106,7 +114,9 @@ impl Service {
     async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
         let guard = self.resume(token, context.session.observer()).await?;
-        let response = log_in_response(token, &guard.session().identity())?;
+        let identity = guard.session().identity();
+        let response = log_in_response(token, &identity)?;
+        self.limits.let_in(&identity.email, context.address);
         drop(context.session.replace(guard));
         Ok(response)
     }
@@ -122,14 +132,15 @@ impl Service {
             return Err(Failure::new(Code::UNREACHABLE, error));
         };
         let email = normalized(fields.text("email")?.unwrap_or_default())?;
+        // Known from the last second or the last call: asking the store now would take time.
+        if self.store_failure().is_some() {
+            return Err(unavailable());
+        }
         self.limits.request(context.address).await?;
         self.limits.reset(email.as_str()).await?;
-        let (token, expires) = (random_token(), time_after(self.config.reset_lifetime));
-        let user = self.config.store.request_reset(email, TokenHash::of(&token), expires).await;
-        if let Some(user) = user.map_err(|error| self.failure(&error))? {
-            self.deliver(&hook, PasswordReset::new(user, token));
-        }
-        // The same response without such a user, which it would otherwise reveal.
+        let request = ResetRequest { email, hook, client: context.address.map(Into::into) };
+        self.resets.add(request).map_err(|error| self.failure(&error))?;
+        // The same response, at the same time, whether or not there is such a user.
         Ok(OK.to_owned())
     }
 
@@ -151,6 +162,7 @@ impl Service {
                 .map(|started| (started.identity, RevokeOnCancel::new(registry, started.ended, EndReason::Password))))
         });
         let (identity, replaced) = self.join(task).await?.ok_or_else(invalid)?;
+        self.limits.let_in(&identity.email, context.address);
         self.bind(context, log_in, identity, &replaced.disarm(), EndReason::Password)
     }
 

@@ -1,6 +1,6 @@
 //! Limits the rate of log-in attempts and similar requests.
 //!
-//! Each key (an e-mail address, or a client's IP address) has a bucket of attempts. A failed attempt takes one out of
+//! Each key (an e-mail address, a client's network, or both) has a bucket of attempts. A failed attempt takes one out of
 //! the bucket, which refills over time; a successful attempt takes nothing. Only as many attempts run concurrently as
 //! may still fail, so that a client gains no extra guesses by making them in parallel; further ones wait until one
 //! ends.
@@ -60,7 +60,16 @@ pub(super) struct RateLimited(pub(super) Duration);
 #[derive(Debug)]
 pub(super) struct AttemptGuard {
     bucket: Arc<AttemptBucket>,
-    counts: bool,
+    end: AttemptEnd,
+}
+
+/// What the end of an attempt does to its bucket.
+#[derive(Debug, Clone, Copy)]
+enum AttemptEnd {
+    Counts,
+    DoesNotCount,
+    /// Fills the bucket.
+    Resets,
 }
 
 impl AttemptLimiter {
@@ -77,7 +86,7 @@ impl AttemptLimiter {
             // Registered before the bucket is checked, so that no wake-up is lost in between.
             ended.as_mut().enable();
             if let Some(attempt) = bucket.try_start(Instant::now()) {
-                return attempt.map(|()| AttemptGuard { bucket: Arc::clone(&bucket), counts: true });
+                return attempt.map(|()| AttemptGuard { bucket: Arc::clone(&bucket), end: AttemptEnd::Counts });
             }
             ended.await;
         }
@@ -127,11 +136,13 @@ impl AttemptBucket {
         result
     }
 
-    fn end(&self, now: Instant, counts: bool) {
+    fn end(&self, now: Instant, end: AttemptEnd) {
         let mut state = self.refilled(now);
         state.running = state.running.saturating_sub(1);
-        if counts {
-            state.remaining = (state.remaining - 1.0).max(0.0);
+        match end {
+            AttemptEnd::Counts => state.remaining = (state.remaining - 1.0).max(0.0),
+            AttemptEnd::DoesNotCount => {}
+            AttemptEnd::Resets => state.remaining = f64::from(self.rate.burst.max(1)),
         }
         drop(state);
         self.ended.notify_one();
@@ -151,13 +162,18 @@ impl AttemptBucket {
 impl AttemptGuard {
     /// Ends the attempt without counting it: it has succeeded, or failed for a reason that is not the client's.
     pub(super) fn refund(mut self) {
-        self.counts = false;
+        self.end = AttemptEnd::DoesNotCount;
+    }
+
+    /// Ends the attempt without counting it, and forgets those that have failed.
+    pub(super) fn reset(mut self) {
+        self.end = AttemptEnd::Resets;
     }
 }
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        self.bucket.end(Instant::now(), self.counts);
+        self.bucket.end(Instant::now(), self.end);
     }
 }
 
@@ -173,7 +189,7 @@ mod tests {
         let bucket = AttemptBucket::new(RATE, now);
         for _ in 0..2 {
             assert_eq!(bucket.try_start(now), Some(Ok(())));
-            bucket.end(now, true);
+            bucket.end(now, AttemptEnd::Counts);
         }
         assert_eq!(bucket.try_start(now), Some(Err(RateLimited(Duration::from_secs(10)))));
         let later = now + Duration::from_secs(4);
@@ -187,7 +203,7 @@ mod tests {
         let bucket = AttemptBucket::new(RATE, now);
         for _ in 0..100 {
             assert_eq!(bucket.try_start(now), Some(Ok(())));
-            bucket.end(now, false);
+            bucket.end(now, AttemptEnd::DoesNotCount);
         }
     }
 
@@ -197,11 +213,11 @@ mod tests {
         let bucket = AttemptBucket::new(RATE, now);
         assert_eq!((bucket.try_start(now), bucket.try_start(now)), (Some(Ok(())), Some(Ok(()))));
         assert_eq!(bucket.try_start(now), None, "the attempt has to wait");
-        bucket.end(now, false);
+        bucket.end(now, AttemptEnd::DoesNotCount);
         assert_eq!(bucket.try_start(now), Some(Ok(())));
-        bucket.end(now, true);
+        bucket.end(now, AttemptEnd::Counts);
         assert_eq!(bucket.try_start(now), None);
-        bucket.end(now, true);
+        bucket.end(now, AttemptEnd::Counts);
         assert!(matches!(bucket.try_start(now), Some(Err(_))));
     }
 

@@ -12,6 +12,8 @@ mod disabled;
 pub(crate) mod identity_change;
 #[path = "session_observer.rs"]
 mod session_observer;
+#[path = "session_scope.rs"]
+mod session_scope;
 #[path = "session_slot.rs"]
 mod session_slot;
 
@@ -28,6 +30,7 @@ use disabled as session;
 use disabled as session_registry;
 pub(crate) use disabled::{Session, SessionGuard};
 pub(crate) use session_observer::SessionObserver;
+pub(crate) use session_scope::SessionScope;
 pub(crate) use session_slot::SessionSlot;
 
 #[derive(Debug)]
@@ -49,15 +52,28 @@ impl Service {
         match *self {}
     }
 
+    pub(crate) fn has_bearer_tokens(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) async fn bearer(&self, _token: &str) -> Result<SessionGuard, Failure> {
         match *self {}
     }
 
-    pub(crate) async fn authenticate(&self, _context: &CallContext, _user: Identity) -> Result<String, Failure> {
+    pub(crate) async fn authenticate(
+        &self,
+        _context: &CallContext,
+        _user: Identity,
+        _scope: SessionScope,
+    ) -> Result<String, Failure> {
         match *self {}
     }
 
     pub(crate) async fn log_out<C: IdentifiedCaller>(&self, _caller: &Arc<C>) -> Result<(), Failure> {
+        match *self {}
+    }
+
+    pub(crate) fn store_failure(&self) -> Option<Arc<str>> {
         match *self {}
     }
 

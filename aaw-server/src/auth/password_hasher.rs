@@ -1,19 +1,22 @@
 //! Hashes passwords with Argon2id, on a few threads of their own.
 //!
 //! By design a hash takes about 20 ms of CPU time and 19 MiB of memory. Hashes are therefore computed on a small number
-//! of dedicated threads behind a bounded wait queue, so that log-ins cannot occupy the threads that run calls.
+//! of dedicated threads behind a bounded wait queue, so that log-ins cannot occupy the threads that run calls. In the
+//! queue log-ins come before registrations and changes of passwords, and the clients take turns ([`FairQueue`]): a client
+//! that registers many users does not delay the log-in of another.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
+use super::fair_queue::{Class, Client, FairQueue};
 use super::password::Password;
 use super::store::StoreError;
 
@@ -42,7 +45,9 @@ pub struct PasswordHasherConfig {
     /// The number of threads, and so of hashes that are computed at the same time. Default: half the number of
     /// processors, at least 1. A thread keeps the memory of its last hash for 10 s.
     pub threads: usize,
-    /// The maximum number of hashes that wait for a thread; further log-ins fail with the code `busy`. Default 1024.
+    /// The maximum number of hashes that wait for a thread. Default 1024, which is about 20 s of work of one thread, far
+    /// more than a client waits. When the queue is full, the latest registration of the client network with the most of
+    /// them fails with the code `busy` and a time, or the latest log-in if no registration waits.
     pub max_queued_hashes: usize,
 }
 
@@ -78,6 +83,8 @@ pub struct PasswordHasher {
     params: Params,
     /// Verified in place of a missing hash, so that an unknown user takes as long as a known one.
     dummy_hash: Arc<str>,
+    /// On whose behalf it hashes.
+    client: Client,
     _stop_threads: Arc<StopThreads>,
 }
 
@@ -90,22 +97,30 @@ pub(super) enum PasswordForm {
 }
 
 /// The hashes that wait for a thread.
-#[derive(Default)]
 struct HashQueue {
     state: Mutex<WaitQueueState>,
     /// Wakes a thread when a job was added, and all of them when the queue is closed.
     changed: Condvar,
-    capacity: usize,
+    threads: usize,
 }
 
-#[derive(Default)]
 struct WaitQueueState {
-    jobs: VecDeque<HashJob>,
+    jobs: FairQueue<HashJob>,
     is_closed: bool,
+    /// How long a hash takes, as a moving average.
+    hash_time: Duration,
 }
 
-/// Runs on one of the threads, and gets the thread's working memory.
-type HashJob = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+/// Runs on one of the threads.
+type HashJob = Box<dyn FnOnce(Turn<'_>) + Send>;
+
+/// What has become of a job.
+enum Turn<'a> {
+    /// It runs, with the thread's working memory.
+    Now(&'a mut Vec<Block>),
+    /// The queue is full; there may be a place after this time.
+    Never(Duration),
+}
 
 /// Ends the threads when it is dropped. The threads share the queue, so the queue's own `Drop` cannot end them.
 struct StopThreads(Arc<HashQueue>);
@@ -136,7 +151,9 @@ impl PasswordHasher {
     }
 
     fn with(params: Params, threads: usize, capacity: usize) -> Self {
-        let queue = Arc::new(HashQueue { capacity: capacity.max(1), ..HashQueue::default() });
+        let state =
+            WaitQueueState { jobs: FairQueue::new(capacity), is_closed: false, hash_time: Duration::from_millis(20) };
+        let queue = Arc::new(HashQueue { state: Mutex::new(state), changed: Condvar::new(), threads: threads.max(1) });
         for _ in 0..threads {
             let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name("aaw-passwords".into());
@@ -147,18 +164,38 @@ impl PasswordHasher {
         }
         // Not the hash of any password. `verify` returns false for it in any case.
         let dummy_hash = to_phc(&params, &[0; SALT_BYTES], &[0; HASH_BYTES]).unwrap_or_default().into();
-        Self { params, dummy_hash, _stop_threads: Arc::new(StopThreads(Arc::clone(&queue))), queue }
+        Self { params, dummy_hash, client: None, _stop_threads: Arc::new(StopThreads(Arc::clone(&queue))), queue }
     }
 
-    /// Returns the hash of a password's normal form as a PHC string, `$argon2id$…`. If the future is dropped while it
-    /// waits in the queue, the hash is not computed.
+    /// Returns a clone that hashes on behalf of the client with this address ([`NewSession::client`]). Clients take turns;
+    /// an IPv4 address is a client, and so are the IPv6 addresses with the same first 64 bits. Without an address, the
+    /// hashes are those of the program itself, which is a client like the others.
+    ///
+    /// [`NewSession::client`]: super::NewSession::client
+    #[must_use]
+    pub fn for_client(&self, address: Option<IpAddr>) -> Self {
+        Self { client: address.map(Into::into), ..self.clone() }
+    }
+
+    /// Returns the hash of a password's normal form as a PHC string, `$argon2id$…`. In the queue it comes after those who
+    /// log in: it is the hash of a new password. If the future is dropped while it waits in the queue, the hash is not
+    /// computed.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be
+    /// [`StoreError::BusyFor`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be
     /// allocated.
     pub async fn hash(&self, password: Password) -> Result<String, StoreError> {
+        self.hash_in(Class::Normal, password).await
+    }
+
+    /// Like [`hash`](Self::hash), for a log-in that replaces the hash of its password.
+    pub(super) async fn hash_again(&self, password: Password) -> Result<String, StoreError> {
+        self.hash_in(Class::Urgent, password).await
+    }
+
+    async fn hash_in(&self, class: Class, password: Password) -> Result<String, StoreError> {
         let params = self.params.clone();
-        self.run(move |memory| {
+        self.run(class, move |memory| {
             // A salt has to be unique, not secret: 122 random bits suffice.
             let salt = uuid::Uuid::new_v4().into_bytes();
             let hash = compute_hash(params.clone(), password.expose(), &salt, memory)?;
@@ -167,14 +204,14 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether the password has this hash. Without a hash the result is false, and takes as long to compute. If the
+    /// Whether the password has this hash. In the queue it comes before new passwords. Without a hash the result is false, and takes as long to compute. If the
     /// future is dropped while it waits in the queue, the hash is not computed.
     ///
     /// If the password was not sent in its normal form and that form does not match, the form that was sent is verified
     /// as well, which takes as long again: the hash may be older than the normalization of passwords.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory
+    /// [`StoreError::BusyFor`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory
     /// cannot be allocated.
     pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, StoreError> {
         Ok(self.verify_forms(password, stored).await?.is_some())
@@ -190,7 +227,7 @@ impl PasswordHasher {
         let invalid = || "a stored password hash is invalid".to_owned();
         let stored =
             PasswordHash::from_str(stored.unwrap_or(&self.dummy_hash)).map_err(|_| StoreError::Failed(invalid()))?;
-        self.run(move |memory| {
+        self.run(Class::Urgent, move |memory| {
             let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Err(invalid()) };
             let params = Params::try_from(&stored).map_err(|_| invalid())?;
             let is_supported =
@@ -216,33 +253,35 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(
         &self,
+        class: Class,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, String> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, result) = oneshot::channel();
-        let job: HashJob = Box::new(move |memory| {
+        let job: HashJob = Box::new(move |turn| {
             // Skipped if the caller's future was dropped meanwhile.
-            if !sender.is_closed() {
-                let _ = sender.send(work(memory));
+            if sender.is_closed() {
+                return;
             }
+            let _ = sender.send(match turn {
+                Turn::Now(memory) => work(memory).map_err(StoreError::Failed),
+                Turn::Never(wait) => Err(StoreError::BusyFor(wait)),
+            });
         });
-        self.queue.push(job)?;
-        match result.await {
-            Ok(result) => result.map_err(StoreError::Failed),
-            Err(_) => Err(StoreError::Failed("a thread for hashing passwords has ended".into())),
-        }
+        self.queue.push(class, self.client, job);
+        result.await.unwrap_or_else(|_| Err(StoreError::Failed("a thread for hashing passwords has ended".into())))
     }
 }
 
 impl HashQueue {
-    fn push(&self, job: HashJob) -> Result<(), StoreError> {
+    fn push(&self, class: Class, client: Client, job: HashJob) {
         let mut state = self.lock();
-        if state.jobs.len() >= self.capacity {
-            return Err(StoreError::Busy);
-        }
-        state.jobs.push_back(job);
+        let displaced = state.jobs.push(class, client, job);
+        let wait = state.hash_time * u32::try_from(state.jobs.len() / self.threads).unwrap_or(u32::MAX);
         drop(state);
         self.changed.notify_one();
-        Ok(())
+        if let Some(displaced) = displaced {
+            displaced(Turn::Never(wait));
+        }
     }
 
     /// Runs jobs on the current thread until the queue is closed.
@@ -250,16 +289,19 @@ impl HashQueue {
         let mut memory = Vec::new();
         let mut state = self.lock();
         while !state.is_closed {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop() {
                 drop(state);
-                job(&mut memory);
+                let start = Instant::now();
+                job(Turn::Now(&mut memory));
+                let time = start.elapsed();
                 state = self.lock();
+                state.hash_time = (state.hash_time * 7 + time) / 8;
                 continue;
             }
             let (guard, timeout) =
                 self.changed.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
             state = guard;
-            if timeout.timed_out() && state.jobs.is_empty() {
+            if timeout.timed_out() && state.jobs.len() == 0 {
                 memory = Vec::new();
             }
         }
@@ -325,8 +367,8 @@ mod tests {
     use super::*;
 
     fn fast_hasher(threads: usize, max_queued_hashes: usize) -> PasswordHasher {
-        PasswordHasher::new(&PasswordHasherConfig { memory_kib: 64, iterations: 1, threads, max_queued_hashes })
-            .unwrap()
+        let params = Params::new(64, 1, 1, Some(HASH_BYTES)).unwrap();
+        PasswordHasher::with(params, threads, max_queued_hashes)
     }
 
     fn password(text: &str) -> Password {
@@ -428,11 +470,11 @@ mod tests {
         // Keeps the only thread busy.
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (began, begun) = oneshot::channel();
-        let hold = move |_: &mut Vec<Block>| {
+        let hold = move |_: Turn<'_>| {
             let _ = began.send(());
             let _ = wait.recv();
         };
-        hasher.queue.push(Box::new(hold)).unwrap();
+        hasher.queue.push(Class::Urgent, None, Box::new(hold));
         begun.await.unwrap();
         let first = tokio::spawn({
             let hasher = hasher.clone();
@@ -445,9 +487,63 @@ mod tests {
         while hasher.queue.lock().jobs.len() < 2 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(hasher.hash(password("x")).await, Err(StoreError::Busy)));
+        assert!(matches!(hasher.hash(password("x")).await, Err(StoreError::BusyFor(_))));
         second.abort();
         drop(go);
         assert!(first.await.unwrap().is_ok());
+    }
+
+    /// One client registers 200 users, another one, and a third one logs in: what completes in which order.
+    #[tokio::test]
+    async fn a_log_in_overtakes_registrations_and_clients_take_turns() {
+        let hasher = fast_hasher(1, 1000);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let hold = move |_: Turn<'_>| {
+            let _ = began.send(());
+            let _ = wait.recv();
+        };
+        hasher.queue.push(Class::Urgent, None, Box::new(hold));
+        begun.await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = tokio::task::JoinSet::new();
+        let mut start = |host: u8, class: Class| {
+            let hasher = hasher.for_client(Some(IpAddr::from([127, 0, 0, host])));
+            let order = Arc::clone(&order);
+            let done = move |_: &mut Vec<Block>| {
+                order.lock().unwrap().push((host, class));
+                Ok(())
+            };
+            waiting.spawn(async move { hasher.run(class, done).await.unwrap() });
+        };
+        for _ in 0..200 {
+            start(2, Class::Normal);
+        }
+        start(3, Class::Normal);
+        start(4, Class::Urgent);
+        while hasher.queue.lock().jobs.len() < 202 {
+            tokio::task::yield_now().await;
+        }
+        drop(go);
+        waiting.join_all().await;
+        let order = order.lock().unwrap();
+        assert_eq!(order[..3], [(4, Class::Urgent), (2, Class::Normal), (3, Class::Normal)]);
+        assert_eq!(order.len(), 202);
+    }
+
+    #[tokio::test]
+    async fn hashing_a_password_is_not_urgent_and_verifying_one_is() {
+        let hasher = fast_hasher(0, 1);
+        // There are no threads: the first registration waits until a log-in takes its place.
+        let registration = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.hash(password("x")).await }
+        });
+        while hasher.queue.lock().jobs.len() < 1 {
+            tokio::task::yield_now().await;
+        }
+        let log_in = tokio::spawn(async move { hasher.verify(password("x"), None).await });
+        assert!(matches!(registration.await.unwrap(), Err(StoreError::BusyFor(_))));
+        log_in.abort();
     }
 }

@@ -11,16 +11,20 @@ use std::time::{Duration, SystemTime};
 use aaw_event::Identity;
 use aaw_protocol::{Code, Failure, Shortened, Token};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::caller::{CallContext, IdentifiedCaller};
-use super::config::{Auth, PasswordReset, ResetHook};
-use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
+use super::config::Auth;
+use super::expiry::time_after;
+use super::limits::{AttemptLimiter, RateLimited};
+use super::log_in_limits::{LogInAttempt, LogInLimits};
+use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
+use super::session_scope::SessionScope;
 use super::store::{NewSession, StoreError};
+use super::store_health::StoreHealth;
 use super::token::{TokenHash, random_token};
 use crate::client_network::ClientNetwork;
 use crate::throttle::Throttle;
@@ -34,28 +38,22 @@ const STORE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest that the expiry task sleeps, since the system's clock may be set meanwhile.
 const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(60);
 
-/// Password-reset tokens that are delivered at the same time.
-const MAX_DELIVERIES: usize = 64;
-
-/// The time limit of one such delivery.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Stands for "never" where a point in time has to be stored.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// When a client may try again for which the store had no place.
+const STORE_BUSY_TIME: Duration = Duration::from_secs(1);
 
 /// Authentication of one server.
 pub(crate) struct Service {
     pub(super) config: Auth,
     pub(super) registry: Arc<SessionRegistry>,
     pub(super) limits: RateLimits,
-    deliveries: Arc<Semaphore>,
+    pub(super) resets: ResetRequests,
+    health: StoreHealth,
     store_failures: Throttle,
 }
 
 /// The rate limits of the built-in events.
 pub(super) struct RateLimits {
-    log_ins_per_email: AttemptLimiter,
-    log_ins_per_peer: AttemptLimiter,
+    log_ins: LogInLimits,
     requests_per_ip: AttemptLimiter,
     resets_per_email: AttemptLimiter,
 }
@@ -65,6 +63,7 @@ pub(super) struct PendingLogIn {
     token: Token,
     /// What the store receives.
     pub(super) session: NewSession,
+    scope: SessionScope,
     claim: SessionClaim,
 }
 
@@ -89,15 +88,20 @@ impl Service {
         let service = Arc::new(Self {
             registry: Arc::default(),
             limits: RateLimits {
-                log_ins_per_email: AttemptLimiter::new(config.failed_logins_per_email),
-                log_ins_per_peer: AttemptLimiter::new(config.failed_logins_per_ip),
+                log_ins: LogInLimits::new(&config),
                 requests_per_ip: AttemptLimiter::new(config.requests_per_ip),
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
-            deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
+            resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
+            health: StoreHealth::default(),
             store_failures: Throttle::default(),
             config,
         });
+        if service.config.allow_registration {
+            tracing::info!(
+                "registration is open: anyone who can reach this server can add a user (--registration off closes it)"
+            );
+        }
         tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
         service
     }
@@ -130,12 +134,36 @@ impl Service {
         guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
 
-    /// Starts a session for a user whom the application has identified itself. The response is that of a log-in.
-    pub(crate) async fn authenticate(&self, context: &CallContext, user: Identity) -> Result<String, Failure> {
-        let log_in = self.begin_log_in(context);
-        let started = self.config.store.authenticate(user, log_in.session).await;
-        let started = started.map_err(|error| self.failure(&error))?;
-        self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
+    /// Starts a session for a user whom the application has identified itself. The response is that of a log-in. The
+    /// session belongs to the connection if the store does not offer to keep it.
+    pub(crate) async fn authenticate(
+        &self,
+        context: &CallContext,
+        user: Identity,
+        scope: SessionScope,
+    ) -> Result<String, Failure> {
+        let mut log_in = self.begin_log_in(context);
+        if scope == SessionScope::Store {
+            match self.config.store.authenticate(user.clone(), log_in.session).await {
+                Err(StoreError::NotOffered) => {}
+                started => {
+                    let started = started.map_err(|error| self.failure(&error))?;
+                    return self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout);
+                }
+            }
+        }
+        if context.session.observer().is_none() {
+            let error = "A call over HTTP has no connection that a session could belong to";
+            return Err(Failure::new(Code::NO_CONNECTION, error));
+        }
+        log_in.scope = SessionScope::Connection;
+        self.bind(context, log_in, user, &[], EndReason::Logout)
+    }
+
+    /// Returns whether the bearer token of an HTTP request is one of this server's sessions.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
+    pub(crate) fn has_bearer_tokens(&self) -> bool {
+        self.config.bearer_tokens
     }
 
     /// Ends the caller's session, wherever it is used. Does nothing without a session.
@@ -157,7 +185,9 @@ impl Service {
             (Arc::clone(&self.config.store), Arc::clone(&self.registry), Arc::clone(caller));
         Some(tokio::spawn(async move {
             let session = guard.session();
-            store.end(session.token()).await?;
+            if session.is_stored() {
+                store.end(session.token()).await?;
+            }
             // Released first: the client that logs out is sent no push about the end of a session it no longer has. The
             // guard is kept, so its connection is notified all the same, and ends what the session authorized.
             let _released = caller.context().session.release(session);
@@ -175,9 +205,10 @@ impl Service {
     /// Makes a token, and claims the session that it will stand for.
     pub(super) fn begin_log_in(&self, context: &CallContext) -> PendingLogIn {
         let token = random_token();
-        let session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        let mut session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        session.client = context.address;
         let claim = self.registry.claim(session.token, context.session.observer());
-        PendingLogIn { token, session, claim }
+        PendingLogIn { token, session, scope: SessionScope::Store, claim }
     }
 
     /// Binds a session that the store has started to its caller, and revokes the sessions that the store has `replaced`
@@ -190,9 +221,9 @@ impl Service {
         replaced: &[TokenHash],
         reason: EndReason,
     ) -> Result<String, Failure> {
-        let PendingLogIn { token, session, claim } = log_in;
+        let PendingLogIn { token, session, scope, claim } = log_in;
         let bound = log_in_response(token.as_str(), &identity).and_then(|response| {
-            let guard = claim.activate(identity, session.expires).ok_or_else(session_expired)?;
+            let guard = claim.activate_in(scope, identity, session.expires).ok_or_else(session_expired)?;
             Ok((response, context.session.replace(guard)))
         });
         // After the slot has changed, so that the client is sent no push about the end of a session it no longer has;
@@ -202,28 +233,10 @@ impl Service {
         bound.map(|(response, _previous)| response)
     }
 
-    /// Delivers the token of a password reset. The caller does not wait for it: the time that the delivery takes would
-    /// reveal that the user exists.
-    pub(super) fn deliver(&self, hook: &ResetHook, reset: PasswordReset) {
-        let Ok(permit) = Arc::clone(&self.deliveries).try_acquire_owned() else {
-            tracing::error!(
-                user = reset.user.id,
-                "the token of a password reset was not delivered: {MAX_DELIVERIES} deliveries are running"
-            );
-            return;
-        };
-        let (user, delivery) = (reset.user.id.clone(), hook(reset));
-        tokio::spawn(async move {
-            let _permit = permit;
-            match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(user, "the token of a password reset was not delivered: {error}"),
-                Err(_) => {
-                    let seconds = DELIVERY_TIMEOUT.as_secs();
-                    tracing::error!(user, "the delivery of a password reset's token did not complete in {seconds} s");
-                }
-            }
-        });
+    /// Why the store of users and sessions cannot be used, as of the last second; `None` if it can. Does no work, so a
+    /// public endpoint may ask.
+    pub(crate) fn store_failure(&self) -> Option<Arc<str>> {
+        self.health.failure()
     }
 
     /// Returns what a caller receives for a store's error. What is wrong with the store itself goes to the log alone.
@@ -232,21 +245,35 @@ impl Service {
             StoreError::NotOffered => Code::UNREACHABLE,
             StoreError::InvalidCredentials => Code::NOT_AUTHENTICATED,
             StoreError::EmailTaken => Code::new("email_taken"),
-            StoreError::Busy => return Failure::new(Code::BUSY, "Too many log-ins at once; try again later"),
+            StoreError::Busy => return busy("Too many log-ins at once", STORE_BUSY_TIME),
+            StoreError::BusyFor(wait) => return busy("Too many log-ins at once", *wait),
             StoreError::Failed(error) => {
                 if let Some(suppressed) = self.store_failures.pass() {
                     tracing::error!(suppressed, "the store of users and sessions failed: {error}");
                 }
-                return Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable");
+                return unavailable();
+            }
+            StoreError::Unavailable(why) => {
+                self.health.failed(why);
+                return unavailable();
             }
         };
         Failure::new(code, error.to_string())
     }
 
+    async fn check_health(&self) {
+        match self.config.store.health().await {
+            Ok(()) => self.health.works(),
+            Err(StoreError::Unavailable(why) | StoreError::Failed(why)) => self.health.failed(&why),
+            // Says nothing.
+            Err(_) => {}
+        }
+    }
+
     /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been
     /// deleted.
     async fn reload_sessions(&self) {
-        for session in self.registry.sessions() {
+        for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
             match self.config.store.resume(session.token()).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),
@@ -275,26 +302,14 @@ impl Drop for RevokeOnCancel {
 }
 
 impl RateLimits {
-    /// Begins an attempt to log in: counted by the e-mail address, and by the remote address if that is known.
-    pub(super) async fn log_in(
-        &self,
-        email: &str,
-        peer: Option<IpAddr>,
-    ) -> Result<(Option<AttemptGuard>, AttemptGuard), Failure> {
-        let by_peer = match peer {
-            Some(peer) => Some(self.log_ins_per_peer.attempt(ClientNetwork::from(peer)).await.map_err(too_many)?),
-            None => None,
-        };
-        match self.log_ins_per_email.attempt(email).await {
-            Ok(by_email) => Ok((by_peer, by_email)),
-            Err(RateLimited(wait)) => {
-                // The log-in is not attempted, so it does not count.
-                if let Some(attempt) = by_peer {
-                    attempt.refund();
-                }
-                Err(too_many(RateLimited(wait)))
-            }
-        }
+    /// Begins an attempt to log in.
+    pub(super) async fn log_in(&self, email: &str, peer: Option<IpAddr>) -> Result<LogInAttempt, Failure> {
+        self.log_ins.attempt(email, peer).await.map_err(too_many)
+    }
+
+    /// Records that a user was let in from this address.
+    pub(super) fn let_in(&self, email: &str, peer: Option<IpAddr>) {
+        self.log_ins.succeeded(email, peer);
     }
 
     /// Counts a request that is expensive or sends a mail.
@@ -317,9 +332,19 @@ async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
 }
 
 fn too_many(RateLimited(wait): RateLimited) -> Failure {
+    busy("Too many attempts", wait)
+}
+
+/// The failure of what may succeed after this time, which is rounded up to seconds.
+fn busy(what: &str, wait: Duration) -> Failure {
     let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "retry_after": seconds })).ok();
-    Failure { data, ..Failure::new(Code::BUSY, format!("Too many attempts; try again in {seconds} s")) }
+    Failure { data, ..Failure::new(Code::BUSY, format!("{what}; try again in {seconds} s")) }
+}
+
+/// The failure of what needs the store while that cannot be used.
+pub(super) fn unavailable() -> Failure {
+    Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable")
 }
 
 pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {
@@ -333,12 +358,6 @@ fn not_authenticated() -> Failure {
 
 fn session_expired() -> Failure {
     Failure::new(Code::NOT_AUTHENTICATED, "Session expired")
-}
-
-/// Returns the point in time that is this long from now, at most a century.
-pub(super) fn time_after(duration: Duration) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_add(duration.min(FOREVER)).unwrap_or(now)
 }
 
 /// Ends sessions when they expire, and reloads them when another program has changed the store.
@@ -357,6 +376,7 @@ async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) 
             () = registry.expires_sooner.notified() => {}
             _ = poll_store.tick() => {
                 let Some(service) = service.upgrade() else { return };
+                service.check_health().await;
                 if let Ok(true) = service.config.store.has_changed().await {
                     service.reload_sessions().await;
                 }
@@ -373,6 +393,7 @@ impl fmt::Debug for Service {
 
 #[cfg(test)]
 mod tests {
+    use super::super::expiry::FOREVER;
     use super::*;
 
     #[test]

@@ -10,12 +10,14 @@ use arc_swap::ArcSwap;
 use glob::Pattern;
 use tokio::sync::Notify;
 
+use super::session_scope::SessionScope;
 use super::token::TokenHash;
 
 /// One log-in, shared by every connection and request that uses it. Once it has ended it stays so, and authorizes
 /// nothing.
 pub(crate) struct Session {
     token: TokenHash,
+    scope: SessionScope,
     expires: SystemTime,
     user: ArcSwap<SessionUser>,
     /// 0, or the [`EndReason`].
@@ -53,13 +55,18 @@ impl EndReason {
 }
 
 impl Session {
-    pub(super) fn new(token: TokenHash, identity: Identity, expires: SystemTime) -> Self {
+    pub(super) fn new(token: TokenHash, scope: SessionScope, identity: Identity, expires: SystemTime) -> Self {
         let user = ArcSwap::from_pointee(SessionUser::new(identity));
-        Self { token, expires, user, ended: AtomicU8::new(0), ended_notify: Notify::new() }
+        Self { token, scope, expires, user, ended: AtomicU8::new(0), ended_notify: Notify::new() }
     }
 
     pub(super) fn token(&self) -> TokenHash {
         self.token
+    }
+
+    /// Returns whether the store has the session.
+    pub(super) fn is_stored(&self) -> bool {
+        self.scope == SessionScope::Store
     }
 
     pub(super) fn expires(&self) -> SystemTime {
@@ -164,7 +171,11 @@ mod tests {
     fn session(allowed: Option<&[&str]>) -> Session {
         let mut identity = Identity::new("1", "a@b.c");
         identity.allowed = allowed.map(|globs| globs.iter().map(|&glob| glob.into()).collect());
-        Session::new(TokenHash::of(&random_token()), identity, SystemTime::now() + Duration::from_secs(60))
+        session_until(SystemTime::now() + Duration::from_secs(60), identity)
+    }
+
+    fn session_until(expires: SystemTime, identity: Identity) -> Session {
+        Session::new(TokenHash::of(&random_token()), SessionScope::Store, identity, expires)
     }
 
     #[test]
@@ -229,6 +240,6 @@ mod tests {
     #[test]
     fn an_expired_session_is_over_before_its_end_is_processed() {
         let past = SystemTime::now() - Duration::from_secs(1);
-        assert!(Session::new(TokenHash::of(&random_token()), Identity::new("1", "a@b.c"), past).is_over());
+        assert!(session_until(past, Identity::new("1", "a@b.c")).is_over());
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::session::{EndReason, Session};
 use super::session_observer::SessionObserver;
+use super::session_scope::SessionScope;
 use super::token::TokenHash;
 
 /// The sessions in use, by the hash of their token. Bounded by the number of connections and requests.
@@ -133,6 +134,16 @@ impl SessionClaim {
     /// Turns the claim into a session in use, with what the store has returned. `None` if the session has ended since
     /// it was claimed.
     pub(super) fn activate(self, identity: Identity, expires: SystemTime) -> Option<SessionGuard> {
+        self.activate_in(SessionScope::Store, identity, expires)
+    }
+
+    /// As [`activate`](Self::activate), for a session that may belong to its connection alone.
+    pub(super) fn activate_in(
+        self,
+        scope: SessionScope,
+        identity: Identity,
+        expires: SystemTime,
+    ) -> Option<SessionGuard> {
         let registry = Arc::clone(&self.registry);
         let mut table = registry.lock();
         let SessionTable { sessions, expiries, .. } = &mut *table;
@@ -148,7 +159,7 @@ impl SessionClaim {
                 Arc::clone(session)
             }
             None => {
-                let session = Arc::new(Session::new(self.token, identity, expires));
+                let session = Arc::new(Session::new(self.token, scope, identity, expires));
                 entry.session = Some(Arc::clone(&session));
                 expiries.insert((expires, self.token));
                 if expiries.first().is_some_and(|(_, token)| *token == self.token) {

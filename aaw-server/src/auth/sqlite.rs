@@ -3,8 +3,12 @@
 //! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore
 //! does not wait for writes, not even for one that waits for another program's lock. The queue of each thread is
 //! bounded.
+//!
+//! A change that was reported as done is on the disk: the database is in WAL mode with `synchronous=FULL`, and each
+//! operation checks that its file has not been deleted or replaced ([`database_file`]).
 
 mod addresses;
+mod database_file;
 mod open;
 mod statements;
 #[cfg(test)]
@@ -27,9 +31,10 @@ use super::password::Password;
 use super::password_hasher::{PasswordForm, PasswordHasher};
 use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
+use database_file::DatabaseFile;
 pub use open::StoreOpenError;
 use statements::NewReset;
-use thread::DatabaseThread;
+use thread::{DatabaseThread, Role};
 use timestamp::{now, to_millis};
 pub use user::User;
 
@@ -38,10 +43,15 @@ pub use user::User;
 ///
 /// Several programs can use the file at the same time. A running server applies the changes that `aaw-server user`
 /// makes within about a second.
+///
+/// An operation that has succeeded is on the disk. If the file is deleted or replaced while it is open, or its disk is full
+/// or read-only, operations fail with [`StoreError::Unavailable`] and change nothing. They succeed again when the disk can
+/// be written, or when the same file is back at its path; another file is used after a restart.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
     writer: DatabaseThread,
+    file: Arc<DatabaseFile>,
     passwords: PasswordHasher,
     /// Whether a user was changed through this store. SQLite reports only changes through other connections.
     changed: Arc<AtomicBool>,
@@ -81,20 +91,22 @@ impl SqliteStore {
                 tracing::warn!("{collision}");
             }
             let reader = open::open(&path)?;
-            Ok((reader, writer))
+            let file = DatabaseFile::opened(&path).map_err(StoreOpenError::Io)?;
+            Ok((reader, writer, Arc::new(file)))
         });
-        let (reader, writer) =
+        let (reader, writer, file) =
             connections.await.map_err(|error| StoreOpenError::Io(std::io::Error::other(error)))??;
-        let reader = DatabaseThread::start("aaw-auth-read", reader)?;
-        let writer = DatabaseThread::start("aaw-auth-write", writer)?;
-        Ok(Self { reader, writer, passwords, changed: Arc::default() })
+        let reader = DatabaseThread::start(Role::Reads, Arc::clone(&file), reader)?;
+        let writer = DatabaseThread::start(Role::Writes, Arc::clone(&file), writer)?;
+        Ok(Self { reader, writer, file, passwords, changed: Arc::default() })
     }
 
     /// Adds a user without starting a session. `allowed` restricts the protected events that the user may call to those
     /// that match one of these globs; `None` allows all of them.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if a user with this address exists; [`StoreError::Busy`] if too many operations wait;
+    /// [`StoreError::EmailTaken`] if a user with this address exists; [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    ///
     /// [`StoreError::Failed`] if a glob is invalid or the database fails.
     pub async fn add_user(
         &self,
@@ -111,7 +123,8 @@ impl SqliteStore {
     /// Returns all users, sorted by e-mail address.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn users(&self) -> Result<Vec<User>, StoreError> {
         let now = now();
         self.read(move |db| statements::users(db, now)).await
@@ -121,7 +134,8 @@ impl SqliteStore {
     /// Returns false if there is no such user. Running servers apply the change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if a glob is invalid or the database
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if a glob is invalid or the database
     /// fails.
     pub async fn allow(&self, email: Email, allowed: Option<Vec<String>>) -> Result<bool, StoreError> {
         check_globs(allowed.as_deref())?;
@@ -133,7 +147,8 @@ impl SqliteStore {
     /// [`Password::check_new`].
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn change_password(&self, email: Email, new: Password) -> Result<bool, StoreError> {
         let hash = self.passwords.hash(new).await?;
         self.change(move |db| statements::change_password(db, &email, &hash)).await
@@ -143,7 +158,8 @@ impl SqliteStore {
     /// change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn remove_user(&self, email: Email) -> Result<bool, StoreError> {
         self.change(move |db| {
             let was_removed = statements::remove_user(db, &email)?;
@@ -165,12 +181,13 @@ impl SqliteStore {
         let Credentials { email, password } = credentials;
         let account = self.read(move |db| statements::account(db, &email)).await?;
         let hash = account.as_ref().map(|account| &*account.password_hash);
-        let form = self.passwords.verify_forms(password.clone(), hash).await?;
+        let passwords = self.passwords.for_client(session.client);
+        let form = passwords.verify_forms(password.clone(), hash).await?;
         let (Some(account), Some(form)) = (account, form) else { return Ok(None) };
         let new_hash = match form {
             PasswordForm::Normal => None,
             // The next log-in tries again if it fails.
-            PasswordForm::AsSent => self.passwords.hash(password).await.ok(),
+            PasswordForm::AsSent => passwords.hash_again(password).await.ok(),
         };
         let now = now();
         let write =
@@ -218,7 +235,7 @@ impl Store for SqliteStore {
             if self.read(move |db| statements::account(db, &address)).await?.is_some() {
                 return Err(StoreError::EmailTaken);
             }
-            let hash = self.passwords.hash(password).await?;
+            let hash = self.passwords.for_client(session.client).hash(password).await?;
             let now = now();
             let added = self.write(move |db| statements::register(db, &email, &hash, &session, now)).await?;
             added.map(StartedSession::new).ok_or(StoreError::EmailTaken)
@@ -272,7 +289,7 @@ impl Store for SqliteStore {
             if !self.read(move |db| statements::has_reset(db, &reset, requested_at)).await? {
                 return Ok(None);
             }
-            let hash = self.passwords.hash(new).await?;
+            let hash = self.passwords.for_client(session.client).hash(new).await?;
             let now = now();
             self.write(move |db| statements::set_password(db, &reset, &hash, &session, now)).await
         })
@@ -282,6 +299,19 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let changed_by_others = self.writer.has_changed().await?;
             Ok(self.changed.swap(false, Ordering::AcqRel) || changed_by_others)
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            // Checks the file.
+            self.write(|_| Ok(())).await?;
+            // A disk that was full may have space again, though no user has tried.
+            if self.file.write_failure().is_some() {
+                self.write(statements::try_write).await?;
+                self.file.set_write_failure(None);
+            }
+            Ok(())
         })
     }
 }

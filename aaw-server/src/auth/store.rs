@@ -1,8 +1,9 @@
 //! The interface to the storage of users, sessions and password resets.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aaw_protocol::Identity;
 
@@ -63,7 +64,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Starts a session for an identity that the application itself has authenticated (`authenticate` in a handler). It
-    /// need not be a user of this store.
+    /// need not be a user of this store. Not called for a session that `_open` starts, which belongs to its connection and
+    /// is stored nowhere. If the operation is not offered, neither is any other one of a handler.
     fn authenticate(&self, identity: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
         unsupported_op((identity, session))
     }
@@ -78,14 +80,15 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op(session)
     }
 
-    /// Stores the token of a password reset for the user with this address, and replaces any earlier one. Returns
-    /// `None` if there is no such user. The operation must do the same work in both cases.
+    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid, at least the newest
+    /// few: otherwise anyone who asks for a reset voids the one that the user has received. Returns `None` if there is no
+    /// such user. The operation runs after its caller has received the response, so its duration reveals nothing.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
         unsupported_op((email, token, expires))
     }
 
     /// Sets the password of the user to whom this reset belongs, ends all of the user's sessions, starts a new one, and
-    /// deletes the reset. Returns `None` if the reset does not exist or has expired.
+    /// deletes all resets of the user. Returns `None` if the reset does not exist or has expired.
     fn set_password(
         &self,
         reset: TokenHash,
@@ -100,6 +103,15 @@ pub trait Store: Send + Sync + 'static {
     /// second. The default returns false.
     fn has_changed(&self) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
+    }
+
+    /// Whether the store can be used. It is called about once a second, so that a failure is noticed and logged although
+    /// no client calls. The default reports that it can.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Failed`] with the reason.
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -132,12 +144,15 @@ pub struct NewSession {
     pub token: TokenHash,
     /// When it expires.
     pub expires: SystemTime,
+    /// The address of the client that the session is for, if it is known. A store uses it to be fair between clients,
+    /// see [`PasswordHasher::for_client`](super::PasswordHasher::for_client).
+    pub client: Option<IpAddr>,
 }
 
 impl NewSession {
-    /// Creates a new session, for code that calls a store.
+    /// Creates a new session, for code that calls a store. The client is not known.
     pub fn new(token: TokenHash, expires: SystemTime) -> Self {
-        Self { token, expires }
+        Self { token, expires, client: None }
     }
 }
 
@@ -191,7 +206,15 @@ pub enum StoreError {
     /// The queue of the store is full; the operation may succeed later.
     #[error("too many log-ins at once")]
     Busy,
+    /// Like [`Busy`](Self::Busy), and the operation may succeed after this time.
+    #[error("too many log-ins at once")]
+    BusyFor(Duration),
     /// The operation failed without changing anything. The message is logged and does not reach the client.
     #[error("{0}")]
     Failed(String),
+    /// The store cannot be used until something outside of it has changed, for example because its disk is full. The
+    /// operation has changed nothing that lasts. The message is logged once, until [`Store::health`] reports that the
+    /// store works again, and does not reach the client.
+    #[error("{0}")]
+    Unavailable(String),
 }

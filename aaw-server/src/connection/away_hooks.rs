@@ -113,8 +113,10 @@ impl AwayHooks {
                     ("_back", tokio::time::timeout(timeout, dispatch.run_back_hooks(&caller, info)).await)
                 }
             };
-            if ended.is_err() {
-                tracing::warn!(connection = %peer.id(), "{name} did not end in time and was dropped");
+            if ended.is_err()
+                && let Some(suppressed) = dispatch.throttles.hook_timeouts.pass()
+            {
+                tracing::warn!(connection = %peer.id(), suppressed, "{name} did not end in time and was dropped");
             }
             peer.mailbox.post(Command::AwayHooksDone);
         };

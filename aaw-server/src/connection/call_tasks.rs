@@ -28,6 +28,8 @@ pub(super) struct CallTask {
     /// Whether the handler has begun a log-in or log-out. `None` without a session, and for a stream, which ends with its
     /// session in any case.
     pub(super) identity_change: Option<IdentityChange>,
+    /// The generation of the events that it belongs to.
+    pub(super) generation: u64,
 }
 
 /// Drops the handlers whose caller waits for a response or reads a stream, since it has disconnected, and returns the

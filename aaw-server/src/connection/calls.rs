@@ -1,5 +1,6 @@
 //! The calls of a connection: from a call to its response, in place or as a task.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
-use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
+use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame, replaced};
 use crate::hub::ItemBatch;
 use crate::memory_budget::CallBudget;
 
@@ -26,24 +27,42 @@ impl ConnectionState {
         self.protocol.task(key)?.upload.as_ref()
     }
 
+    /// Refuses a call before its event is looked up.
+    #[cold]
+    pub(super) fn refuse_call(&mut self, call: Call<'_>, failure: Failure) {
+        if let Err(bad) = call.check() {
+            if let Input::BadFrame(bad) = self.protocol.reject(call, bad) {
+                self.log_bad_frame(&bad);
+            }
+            return;
+        }
+        let source = CallSource::WebSocket { id: call.id() };
+        self.dispatch.record_refused(&call.event, source, call.body, &failure, &self.peer().context);
+        self.protocol.complete_now(call, Vec::new(), Completion::Refused(failure));
+    }
+
     /// Begins a call. Its response is written where the turn's output is.
     pub(super) fn handle_call(&mut self, now: Instant, call: Call<'_>) {
         let window = self.config.upload_window.into();
         let upload = call.upload.then(|| UploadWriter::new(Arc::clone(self.peer()), window));
         // Read once: the session that authorizes the call is the one whose end aborts it.
         let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
+        let cost = Cell::new(0);
         let request = DispatchRequest {
             event: &call.event,
             source: CallSource::WebSocket { id: call.id() },
             body: call.body,
             mode: call.response_mode(),
             session: session.as_deref(),
+            cost: &cost,
         };
         let buffer = upload.as_ref().map(UploadWriter::buffer);
         let start = self.output.begin_text();
         let output = self.output.tail();
         call.begin_response_in(output);
-        match self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer) {
+        let dispatched = self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer);
+        self.meter.count_call(cost.get());
+        match dispatched {
             Dispatched::Done(completion) => self.complete_now(now, call, start, completion),
             Dispatched::Pending(pending) => {
                 self.output.cancel_text(start);
@@ -111,7 +130,16 @@ impl ConnectionState {
         let identity_change = pending.identity_change();
         let linger = (!expects_response).then(LingerSwitch::default);
         let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
-        let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
+        let call = CallTask {
+            task,
+            expects_response,
+            linger,
+            credit: None,
+            upload,
+            session,
+            identity_change,
+            generation: self.dispatch.generations.current(),
+        };
         self.store_task(key, call);
         self.start_upload(key);
     }
@@ -170,6 +198,7 @@ impl ConnectionState {
                 upload,
                 session,
                 identity_change: None,
+                generation: self.dispatch.generations.current(),
             },
         );
         if session_ended {
@@ -253,6 +282,17 @@ impl ConnectionState {
             call.task.abort();
         }
         self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
+    }
+
+    /// Ends the calls of events that were replaced long ago.
+    pub(super) fn end_generation(&mut self, generation: u64) {
+        let calls = self.protocol.tasks().filter(|(_, call)| call.generation <= generation);
+        let calls: Vec<_> = calls.map(|(key, _)| key).collect();
+        self.dispatch.generations.count_ended(calls.len());
+        for key in calls {
+            self.abort(key, replaced());
+        }
+        self.collect_outputs();
     }
 
     /// Ends the streams that still run, because the server is stopping.

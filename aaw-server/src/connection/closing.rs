@@ -124,10 +124,11 @@ async fn discard(socket: &mut ClientSocket) -> io::Result<()> {
 /// Returns whether these bytes contain a close frame, or cannot be decoded.
 fn has_closed(decoder: &mut MessageDecoder, mut bytes: &mut [u8]) -> bool {
     loop {
+        let len = bytes.len();
         match decoder.decode(bytes) {
-            Ok(Decoded { message: None, .. }) => return false,
             Ok(Decoded { message: Some(Message::Close(_)), .. }) | Err(_) => return true,
-            Ok(Decoded { consumed, message: Some(_) }) => bytes = &mut bytes[consumed..],
+            Ok(Decoded { consumed, message: None, .. }) if consumed == len => return false,
+            Ok(Decoded { consumed, .. }) => bytes = &mut bytes[consumed..],
         }
     }
 }

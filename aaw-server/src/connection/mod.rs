@@ -49,6 +49,9 @@ mod stream_pump;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod waiting_commands;
 
 pub(crate) use socket::ClientSocket;
+#[cfg(feature = "tls")]
+pub(crate) use socket::MAX_UNFLUSHED_BYTES;
 pub(crate) use socket_task::NewConnection;

@@ -56,7 +56,9 @@ impl ResumeHooks {
                     peer.mailbox.post(Command::Resume(request));
                 }
                 Err(failure) => {
-                    tracing::info!(connection = %peer.id(), "_resume refused a socket: {failure}");
+                    if let Some(suppressed) = dispatch.throttles.resume_refusals.pass() {
+                        tracing::info!(connection = %peer.id(), suppressed, "_resume refused a socket: {failure}");
+                    }
                     // The socket may have gone meanwhile.
                     let _ = request.reply.send(Err(ResumeRefusal::Hook(failure.error.into())));
                 }

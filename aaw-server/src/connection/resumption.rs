@@ -40,7 +40,7 @@ impl ConnectionState {
         };
         match self.guard.resumable().get(&key) {
             None => self.begin_anew(next),
-            Some(connection) if connection.origin != self.origin => {
+            Some(connection) if connection.origin.as_ref() != self.origin.as_deref() => {
                 self.refuse_hello("the state belongs to a page of another origin");
             }
             Some(ResumableConnection { peer, .. }) => {
@@ -88,10 +88,12 @@ impl ConnectionState {
     }
 
     fn begin_resumable(&mut self, key: &ResumptionKey) {
-        let connection = ResumableConnection { peer: Arc::clone(self.peer()), origin: self.origin.clone() };
+        let connection = ResumableConnection { peer: Arc::clone(self.peer()), origin: self.origin.as_deref().cloned() };
         let Some(guard) = self.guard.resumable().insert(key, connection) else {
             return self.refuse_hello("the key belongs to another connection; to resume that one, add \"resume\":true");
         };
+        // The table of resumable connections has it.
+        self.origin = None;
         self.resumption = Some(Box::new(Resumption {
             guard,
             uncounted: UncountedFrames::default(),

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::ClientSocket;
 use super::resumption_state::{AwaitedGrant, NewSocket};
 use super::tests::{frame, serve_with, text};
+use crate::address_limits::AddressMeter;
 use crate::hub::{Command, Hub, Peer, ResumeRequest};
 use crate::module_host::Modules;
 use crate::registry::{Events, Registry};
@@ -83,9 +84,10 @@ impl Connection {
             grant_number,
             socket,
             decoder,
-            unread: Box::default(),
+            unread: None,
             unsent: FrameBuffer::default(),
             permit: None,
+            meter: AddressMeter::default(),
         };
         self.peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         assert!(String::from_utf8_lossy(&frame(&mut client).await.1).contains(r#""resumed":true"#));

@@ -11,6 +11,7 @@ use super::away_hooks::AwayHooks;
 use super::end::ConnectionEnd;
 use super::resume_hook::ResumeHooks;
 use super::socket::ClientSocket;
+use crate::address_limits::AddressMeter;
 use crate::auth::SessionGuard;
 use crate::hub::{Command, ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest, UncountedFrames};
 
@@ -48,11 +49,14 @@ pub(super) struct NewSocket {
     pub(super) grant_number: u64,
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
-    pub(super) unread: Box<[u8]>,
+    #[expect(clippy::box_collection, reason = "as in the connection that continues")]
+    pub(super) unread: Option<Box<Vec<u8>>>,
     /// What was not written to it, such as the rest of a pong whose beginning was.
     pub(super) unsent: FrameBuffer,
     /// The permit of the connection that the socket belonged to until now.
     pub(super) permit: Option<ConnectionPermit>,
+    /// That of the socket's address, which may not be that of the connection it continues.
+    pub(super) meter: AddressMeter,
 }
 
 /// A socket whose client has asked to continue a connection.

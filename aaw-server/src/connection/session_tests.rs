@@ -72,8 +72,15 @@ async fn connect() -> DuplexStream {
     let auth = Some(Service::start(Auth::new(OneSessionStore::default())));
     let max_response = config.max_message_bytes;
     let registry = ArcSwap::from_pointee(registry);
-    let dispatch =
-        Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response, limits: RunLimits::default() });
+    let dispatch = Arc::new(Dispatch {
+        registry,
+        hook: None,
+        auth: auth.clone(),
+        max_response,
+        limits: RunLimits::default(),
+        throttles: crate::throttle::LogThrottles::new(),
+        generations: crate::dispatch::Generations::default(),
+    });
     let hub = Arc::new(Hub::default());
     let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1 << 20));
     let services = HostServices::new(hub, auth, max_response);

@@ -9,6 +9,8 @@ use aaw_protocol::websocket::FrameBuffer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 
 use crate::hub::{MAX_SLICES, SharedSocket, try_write};
 
@@ -16,13 +18,25 @@ use crate::hub::{MAX_SLICES, SharedSocket, try_write};
 pub(crate) enum ClientSocket {
     /// That of the server's own listener.
     Tcp(TcpSocket),
+    /// That of the server's own listener, over TLS.
+    #[cfg(feature = "tls")]
+    Encrypted(StreamSocket<Box<TlsStream<TcpStream>>>),
     /// Any other stream.
     Stream(Box<dyn Socket>),
 }
 
+/// The most bytes that a stream has taken and not passed on, while it is not flushed.
+pub(crate) const MAX_UNFLUSHED_BYTES: usize = 16 << 10;
+
 impl ClientSocket {
     pub(crate) fn tcp(socket: TcpStream) -> Self {
         Self::Tcp(TcpSocket::new(socket))
+    }
+
+    /// Only the connection's task writes to such a socket.
+    #[cfg(feature = "tls")]
+    pub(crate) fn encrypted(stream: Box<TlsStream<TcpStream>>) -> Self {
+        Self::Encrypted(StreamSocket(stream))
     }
 
     /// Only the connection's task writes to such a socket.
@@ -35,6 +49,8 @@ impl Socket for ClientSocket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => socket.poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.poll_read(cx, buffer),
             Self::Stream(socket) => socket.poll_read(cx, buffer),
         }
     }
@@ -42,6 +58,8 @@ impl Socket for ClientSocket {
     fn poll_write(&mut self, cx: &mut Context<'_>, frames: &mut FrameBuffer) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_write(cx, frames),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.poll_write(cx, frames),
             Self::Stream(socket) => socket.poll_write(cx, frames),
         }
     }
@@ -49,6 +67,8 @@ impl Socket for ClientSocket {
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_writable(cx),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.poll_writable(cx),
             Self::Stream(socket) => socket.poll_writable(cx),
         }
     }
@@ -56,6 +76,8 @@ impl Socket for ClientSocket {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.poll_flush(cx),
             Self::Stream(socket) => socket.poll_flush(cx),
         }
     }
@@ -63,6 +85,8 @@ impl Socket for ClientSocket {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.poll_shutdown(cx),
             Self::Stream(socket) => socket.poll_shutdown(cx),
         }
     }
@@ -70,6 +94,8 @@ impl Socket for ClientSocket {
     fn shared(&self) -> Option<SharedSocket> {
         match self {
             Self::Tcp(socket) => socket.shared(),
+            #[cfg(feature = "tls")]
+            Self::Encrypted(socket) => socket.shared(),
             Self::Stream(socket) => socket.shared(),
         }
     }
@@ -149,7 +175,7 @@ impl Socket for TcpSocket {
 }
 
 /// Any other stream.
-struct StreamSocket<S>(S);
+pub(crate) struct StreamSocket<S>(S);
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for StreamSocket<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -1,7 +1,6 @@
 //! The task that owns a connection's socket: reads, lets [`ConnectionState`] handle what arrives, writes, keeps time.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -22,8 +21,10 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
-use super::socket::{ClientSocket, Socket as _};
+use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
+use super::waiting_commands::WaitingCommands;
+use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{
@@ -72,7 +73,8 @@ struct SocketTask {
     socket: Option<ClientSocket>,
     decoder: MessageDecoder,
     /// What was read and not decoded yet, because the turn was used up or the client does not read its responses.
-    unread: Box<[u8]>,
+    #[expect(clippy::box_collection, reason = "one pointer instead of three: mostly there is nothing")]
+    unread: Option<Box<Vec<u8>>>,
     state: ConnectionState,
     timer: Pin<Box<Sleep>>,
     /// Of a socket that accepts nothing. Boxed, since most sockets accept everything.
@@ -98,23 +100,31 @@ struct TurnBudget {
     started: Option<Instant>,
     inputs: u32,
     read: usize,
+    time: Duration,
     is_used_up: bool,
 }
 
 impl TurnBudget {
-    fn new() -> Self {
-        Self { started: None, inputs: 0, read: 0, is_used_up: false }
+    /// `part` is 2 for half of the time, and so on.
+    fn new(part: u32) -> Self {
+        let time = TIME_PER_TURN / part;
+        Self { started: None, inputs: 0, read: 0, time, is_used_up: false }
     }
 
     /// Counts an input. The clock is read for none of the first inputs, since most turns have one.
     fn count_input(&mut self, output: usize) {
-        self.inputs += 1;
-        if self.inputs.is_multiple_of(INPUTS_PER_LOOK) {
+        self.count_inputs(1);
+        self.is_used_up |= output >= OUTPUT_PER_TURN;
+    }
+
+    fn count_inputs(&mut self, count: u32) {
+        let looks = self.inputs / INPUTS_PER_LOOK;
+        self.inputs += count;
+        if self.inputs / INPUTS_PER_LOOK > looks {
             let now = Instant::now();
             let started = *self.started.get_or_insert(now);
-            self.is_used_up |= now.duration_since(started) >= TIME_PER_TURN;
+            self.is_used_up |= now.duration_since(started) >= self.time;
         }
-        self.is_used_up |= output >= OUTPUT_PER_TURN;
     }
 
     fn count_read(&mut self, len: usize) {
@@ -155,6 +165,7 @@ impl SocketTask {
         });
         let timer = Box::pin(tokio::time::sleep_until(protocol.poll_timeout().into()));
         let memory = guard.memory_budget();
+        let meter = AddressMeter::new(guard.address().cloned());
         let held = HeldBytes::new(&memory);
         let mut state = ConnectionState {
             protocol,
@@ -164,8 +175,9 @@ impl SocketTask {
             dispatch,
             config: Arc::clone(&config),
             output: FrameBuffer::default(),
-            commands: VecDeque::new(),
+            commands: WaitingCommands::default(),
             memory,
+            meter,
             pending_calls: 0,
             client_calls: SparseMap::default(),
             streams_paused: false,
@@ -175,7 +187,7 @@ impl SocketTask {
             draining: false,
             end: None,
             bad_frames: 0,
-            origin,
+            origin: origin.map(Box::new),
             resumption: None,
             resuming: None,
             resumption_hooks: None,
@@ -184,9 +196,9 @@ impl SocketTask {
         state.collect_outputs();
         Self {
             socket: Some(socket),
-            decoder: MessageDecoder::new(config.max_message_bytes),
+            decoder: decoder(&config),
             // A copy of these few bytes, mostly none: they lie in a buffer of hyper that would live as long as they do.
-            unread: Box::from(&read_ahead[..]),
+            unread: (!read_ahead.is_empty()).then(|| Box::new(read_ahead.to_vec())),
             state,
             timer,
             stall: None,
@@ -235,7 +247,12 @@ impl SocketTask {
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
         if let Some(socket) = socket {
-            close(Remains { socket, decoder, unread: unread.into(), log, held }, end, config.close_timeout).await;
+            close(
+                Remains { socket, decoder, unread: unread.map(|unread| *unread).unwrap_or_default(), log, held },
+                end,
+                config.close_timeout,
+            )
+            .await;
         }
         // What the deadline of a shutdown finds still running is dropped.
         let stopped = async {
@@ -263,8 +280,8 @@ impl SocketTask {
                 // A hook that a stop has begun gets a moment.
                 () = async { stopped.as_mut().await; tokio::time::sleep(STOPPED_HOOK_TIMEOUT).await } => false,
             };
-            if !has_ended {
-                tracing::warn!(connection = %id, "_close did not end in time and was dropped");
+            if !has_ended && let Some(suppressed) = dispatch.throttles.hook_timeouts.pass() {
+                tracing::warn!(connection = %id, suppressed, "_close did not end in time and was dropped");
             }
         }
         linger(lingering, config.linger_timeout, stopped).await;
@@ -316,7 +333,7 @@ impl SocketTask {
             Ok(unsent) => unsent,
             Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
         };
-        let mut budget = TurnBudget::new();
+        let mut budget = TurnBudget::new(self.state.meter.turn_part());
         if let Err(error) = self.resume_write(cx, now, &mut budget) {
             return Poll::Ready(ConnectionEnd::Broken(error));
         }
@@ -359,6 +376,7 @@ impl SocketTask {
                 Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
             };
         }
+        self.state.meter.end_turn(budget.is_used_up);
         self.note_held(cx, now);
         self.set_timer(cx);
         self.state.protocol.release_memory();
@@ -422,9 +440,16 @@ impl SocketTask {
                 self.waits_for_client = true;
                 return Poll::Pending;
             };
-            let mut unread = std::mem::take(&mut self.unread);
-            let bytes = if unread.is_empty() {
-                match socket.poll_read(cx, input) {
+            let Some(read_len) = self.state.meter.before_read(now, input.len()) else {
+                // It goes on when the timer expires.
+                self.waits_for_client = true;
+                return Poll::Pending;
+            };
+            let mut unread = self.unread.take();
+            let bytes = if let Some(unread) = &mut unread {
+                &mut unread[..]
+            } else {
+                match socket.poll_read(cx, &mut input[..read_len]) {
                     Poll::Pending => {
                         self.waits_for_client = true;
                         return Poll::Pending;
@@ -432,17 +457,16 @@ impl SocketTask {
                     Poll::Ready(Ok(0)) => return Poll::Ready(ConnectionEnd::Disconnected),
                     Poll::Ready(Ok(len)) => {
                         budget.count_read(len);
+                        self.state.meter.count_bytes(len);
                         &mut input[..len]
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(ConnectionEnd::Broken(error)),
                 }
-            } else {
-                &mut unread[..]
             };
             let mut decoded = 0;
             let end = self.decode_all(now, bytes, &mut decoded, budget);
             if decoded < bytes.len() {
-                self.unread = Box::from(&bytes[decoded..]);
+                self.unread = Some(Box::new(bytes[decoded..].to_vec()));
             }
             if let Some(end) = end {
                 return Poll::Ready(end);
@@ -485,15 +509,20 @@ impl SocketTask {
             if *decoded == bytes.len() {
                 break;
             }
-            let message = match self.decoder.decode(&mut bytes[*decoded..]) {
-                Ok(Decoded { consumed, message }) => {
-                    *decoded += consumed;
-                    message
-                }
+            let Decoded { consumed, message, frames } = match self.decoder.decode(&mut bytes[*decoded..]) {
+                Ok(decoded) => decoded,
                 Err(violation) => return Some(ConnectionEnd::Violation(violation)),
             };
+            *decoded += consumed;
+            self.state.meter.count_frames(frames);
             // The message is not complete yet.
-            let Some(message) = message else { break };
+            let Some(message) = message else {
+                budget.count_inputs(frames);
+                if budget.is_used_up {
+                    break;
+                }
+                continue;
+            };
             self.state.handle(now, ConnectionInput::Message(message));
             budget.count_input(self.state.output.len());
             if let Some(end) = self.handle_queues(now, budget) {
@@ -617,7 +646,14 @@ impl SocketTask {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored();
+        let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
+        let held = log.unsent
+            + log.pushed
+            + log.retained
+            + self.unread.as_ref().map_or(0, |unread| unread.capacity())
+            + self.decoder.stored()
+            + unflushed;
+        let held = held + self.state.peer().context.handshake_bytes();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());
@@ -669,8 +705,8 @@ impl SocketTask {
             per_network: state.config.max_away_connections_per_address,
         });
         resumption.uncounted = UncountedFrames::default();
-        self.unread = Box::default();
-        self.decoder = MessageDecoder::new(state.config.max_message_bytes);
+        self.unread = None;
+        self.decoder = decoder(&state.config);
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
         self.stall = None;
         self.over_push_limit_since = None;
@@ -712,7 +748,8 @@ impl SocketTask {
         }
         let Some(resumption) = &mut state.resumption else { return false };
         let Some(next) = resumption.next_socket.take() else { return false };
-        let NewSocket { socket, decoder, unread, unsent, permit, .. } = *next;
+        let NewSocket { socket, decoder, unread, unsent, permit, meter, .. } = *next;
+        state.meter = meter;
         // It counts for its connection again.
         drop(permit);
         resumption.away = None;
@@ -732,11 +769,12 @@ impl SocketTask {
     /// Passes the socket to the connection that its client continues.
     async fn hand_over(self, peer: Arc<Peer>, grant_number: u64) {
         let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
-        let ConnectionState { guard, output: mut rest, .. } = state;
+        let ConnectionState { guard, output: mut rest, meter, .. } = state;
         let mut unsent = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
         unsent.append(&mut rest);
         let permit = guard.leave();
-        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant_number, socket, decoder, unread, unsent, permit });
+        let socket: Box<dyn Any + Send> =
+            Box::new(NewSocket { grant_number, socket, decoder, unread, unsent, permit, meter });
         peer.mailbox.post(Command::TakeSocket(socket));
     }
 
@@ -746,6 +784,9 @@ impl SocketTask {
         let mut due = self.state.protocol.poll_timeout();
         if let Some(stalled) = self.stall.as_ref().and_then(|stall| stall.due()) {
             due = due.min(stalled);
+        }
+        if let Some(resumed) = self.state.meter.due() {
+            due = due.min(resumed);
         }
         if let Some(resumption) = self.state.resumption_due() {
             due = due.min(resumption);
@@ -770,6 +811,10 @@ impl SocketTask {
     }
 }
 
+fn decoder(config: &Config) -> MessageDecoder {
+    MessageDecoder::new(config.max_message_bytes).with_max_frames(config.max_message_frames)
+}
+
 /// Returns the time of tokio's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -783,6 +828,6 @@ mod tests {
     /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
     #[test]
     fn the_task_of_a_connection_is_small() {
-        assert!(size_of::<SocketTask>() <= 768, "{} bytes", size_of::<SocketTask>());
+        assert!(size_of::<SocketTask>() <= 576, "{} bytes", size_of::<SocketTask>());
     }
 }

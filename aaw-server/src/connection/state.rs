@@ -1,6 +1,5 @@
 //! What a connection does with its inputs: messages, commands, queued calls and the time.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +16,8 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
 use super::resumption_state::{Resuming, Resumption, ResumptionHooks};
+use super::waiting_commands::WaitingCommands;
+use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
@@ -37,9 +38,11 @@ pub(super) struct ConnectionState {
     /// The frames of this turn. Between turns it is empty and has no memory.
     pub(super) output: FrameBuffer,
     /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
-    pub(super) commands: VecDeque<Command>,
+    pub(super) commands: WaitingCommands,
     /// What the connection holds.
     pub(super) memory: Arc<ConnectionBudget>,
+    /// What its socket has used of the rates of its client's address.
+    pub(super) meter: AddressMeter,
     /// The number of calls so far that did not complete at once.
     pub(super) pending_calls: u64,
     /// The client calls in flight, and where to send their responses.
@@ -56,8 +59,8 @@ pub(super) struct ConnectionState {
     /// Why the connection ends, once it does: the client's close frame, or the server's decision.
     pub(super) end: Option<Box<ConnectionEnd>>,
     pub(super) bad_frames: u32,
-    /// The `Origin` of the handshake.
-    pub(super) origin: Option<Arc<str>>,
+    /// The `Origin` of the handshake, until the connection is resumable. Boxed, since only pages have one.
+    pub(super) origin: Option<Box<Arc<str>>>,
     /// What a connection stores that its client can resume.
     pub(super) resumption: Option<Box<Resumption>>,
     /// The client wants to continue another connection on this socket.
@@ -124,7 +127,10 @@ impl ConnectionState {
         match message {
             Message::Text(text) => {
                 let input = self.protocol.handle_text(now, &text);
-                self.handle_protocol_input(now, input);
+                match (self.meter.refuse_call(), input) {
+                    (Some(failure), Input::Call(call)) => self.refuse_call(call, failure),
+                    (_, input) => self.handle_protocol_input(now, input),
+                }
             }
             Message::Binary(data) => {
                 let bad = self.protocol.handle_binary(now, data.len());
@@ -196,11 +202,13 @@ impl ConnectionState {
             }
             return;
         }
-        while let Some(command) = self.commands.pop_front() {
+        while !self.commands.is_empty()
+            && let Some(command) = self.commands.pop_front()
+        {
             self.handle(now, ConnectionInput::Command(command));
         }
         // Releases the memory of a burst.
-        self.commands = VecDeque::new();
+        self.commands = WaitingCommands::default();
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -226,6 +234,7 @@ impl ConnectionState {
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),
+            Command::EndGeneration(generation) => self.end_generation(generation),
             Command::Drain => {
                 self.draining = true;
                 self.protocol.drain();
@@ -238,7 +247,7 @@ impl ConnectionState {
     /// Starts the `_open` hook.
     fn run_open_hook(&mut self) {
         let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
-        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), self.caller.opening(), Arc::clone(self.peer()));
         self.open_hook = Some(Box::new(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout)));
     }
 
@@ -246,7 +255,10 @@ impl ConnectionState {
         match result {
             Ok(()) => self.protocol.handle_open_hook_passed(),
             Err(failure) => {
-                tracing::info!(connection = %self.peer().id(), "_open refused the connection: {failure}");
+                if let Some(suppressed) = self.dispatch.throttles.open_refusals.pass() {
+                    let connection = self.peer().id();
+                    tracing::info!(%connection, suppressed, "_open refused the connection: {failure}");
+                }
                 self.protocol.handle_open_hook_refused(failure);
             }
         }
@@ -333,13 +345,18 @@ impl ConnectionState {
         }
     }
 
-    /// Warns of the first bad frame of a connection only, so that a flood of them does not flood the log.
+    /// Warns of the first bad frame of a connection only, and of some connections in a second, so that a flood of either
+    /// does not flood the log.
     pub(super) fn log_bad_frame(&mut self, bad: &BadFrame) {
         let connection = self.peer().id();
         self.bad_frames = self.bad_frames.saturating_add(1);
         let bad = bad.without_values();
-        if self.bad_frames == 1 {
-            tracing::warn!(%connection, client_key = self.peer().context.client_key.as_deref(), "bad frame: {bad}");
+        let throttle = &self.dispatch.throttles.bad_frames;
+        if self.bad_frames == 1
+            && let Some(suppressed) = throttle.pass()
+        {
+            let client_key = self.peer().context.client_key.as_deref();
+            tracing::warn!(%connection, client_key, suppressed, "bad frame: {bad}");
         } else {
             tracing::debug!("bad frame: {bad}");
         }

@@ -225,6 +225,7 @@ impl StreamPump {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::task::{Wake, Waker};
 
     use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
@@ -264,13 +265,21 @@ mod tests {
         let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
         let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
         let registry = ArcSwap::from_pointee(registry);
-        let dispatch =
-            Dispatch { registry, hook: None, auth: None, max_response: 1 << 20, limits: RunLimits::default() };
+        let dispatch = Dispatch {
+            registry,
+            hook: None,
+            auth: None,
+            max_response: 1 << 20,
+            limits: RunLimits::default(),
+            throttles: crate::throttle::LogThrottles::new(),
+            generations: crate::dispatch::Generations::default(),
+        };
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let caller = EventCaller::for_connection(HostServices::new(hub, None, 1 << 20), Arc::clone(&guard.peer));
         let (source, mode) = (CallSource::WebSocket { id: Some(1) }, ResponseMode::Items);
-        let request = DispatchRequest { event: "endless", source, body: "null", mode, session: None };
+        let cost = Cell::new(0);
+        let request = DispatchRequest { event: "endless", source, body: "null", mode, session: None, cost: &cost };
         let mut response = Vec::new();
         match dispatch.begin::<_, UploadBuffer>(request, ResponseFrame::new(&mut response, 0), &caller, None) {
             Dispatched::Stream(stream) => stream,

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::resumption_state::NewSocket;
 use super::{ClientSocket, NewConnection};
+use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
@@ -59,7 +60,15 @@ pub(super) fn serve_with(
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let (max_response, limits) = (config.max_message_bytes, RunLimits::default());
     let registry = ArcSwap::from_pointee(registry);
-    let dispatch = Dispatch { registry, hook: None, auth: None, max_response, limits };
+    let dispatch = Dispatch {
+        registry,
+        hook: None,
+        auth: None,
+        max_response,
+        limits,
+        throttles: crate::throttle::LogThrottles::new(),
+        generations: crate::dispatch::Generations::default(),
+    };
     let connection = NewConnection {
         dialect,
         guard,
@@ -302,9 +311,10 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
             grant_number,
             socket,
             decoder,
-            unread: Box::default(),
+            unread: None,
             unsent: FrameBuffer::default(),
             permit: None,
+            meter: AddressMeter::default(),
         };
         peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         client

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::auth::CallContext;
 use crate::call_record::{CallKind, CallRecord, cancelled};
 use crate::registry::RegisteredEvent;
+use crate::throttle::log_throttled;
 
 /// Receives a record of every call when it is over.
 pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
@@ -87,7 +88,7 @@ impl CallRecorder {
         // The hook is the program's own code and runs on a connection's task or in a destructor. Its panic must end
         // neither.
         if catch_unwind(AssertUnwindSafe(|| (self.hook)(&record))).is_err() {
-            tracing::error!(event = self.event, "the on_call hook panicked");
+            log_throttled!(error, event = self.event, "the on_call hook panicked");
         }
     }
 }

@@ -67,7 +67,7 @@ impl CallSpan {
                 rpc.system = "aaw",
                 rpc.method = &*shortened(name),
                 network.protocol.name = "http",
-                network.peer.address = caller.address.map(tracing::field::display),
+                client.address = caller.address.map(tracing::field::display),
                 aaw.connection.id = %caller.id,
                 error.type = Empty,
             ),

@@ -5,12 +5,16 @@ use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, EventName, Failure};
 use uuid::Uuid;
 
+use crate::throttle::EventThrottle;
+
 /// Names a running call in the log.
 #[derive(Debug, Clone)]
 pub(super) struct LogContext {
     pub(super) event: EventName,
     pub(super) connection: Uuid,
 }
+
+static FAULTS: EventThrottle = EventThrottle::new();
 
 /// Returns the completion of a call whose handler has returned this step. A panic is logged.
 pub(super) fn completion_of(step: Step, max_len: usize, event: &EventName, connection: Uuid) -> Completion {
@@ -24,11 +28,15 @@ pub(super) fn completion_of(step: Step, max_len: usize, event: &EventName, conne
             Completion::Failed(Failure::new(Code::TOO_LARGE, error))
         }
         Step::Panicked(panic) => {
-            tracing::error!(%connection, %event, "the handler panicked: {panic}");
+            if let Some(suppressed) = FAULTS.pass(event.as_str()) {
+                tracing::error!(%connection, %event, suppressed, "the handler panicked: {panic}");
+            }
             Completion::Failed(Failure::internal(Code::PANIC))
         }
         Step::Broken(what) => {
-            tracing::error!(%connection, %event, "the events package violated the module ABI: {what}");
+            if let Some(suppressed) = FAULTS.pass(event.as_str()) {
+                tracing::error!(%connection, %event, suppressed, "the events package violated the module ABI: {what}");
+            }
             Completion::Failed(Failure::internal(Code::INTERNAL))
         }
     }

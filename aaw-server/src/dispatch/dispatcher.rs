@@ -18,6 +18,7 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
+use super::generations::Generations;
 use super::guards::BegunHandler;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
@@ -30,7 +31,8 @@ use uuid::Uuid;
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
 use crate::poll_watch;
-use crate::registry::Registry;
+use crate::registry::{RegisteredEvent, Registry};
+use crate::throttle::LogThrottles;
 
 /// Dispatches the calls of one server.
 pub(crate) struct Dispatch {
@@ -41,6 +43,8 @@ pub(crate) struct Dispatch {
     /// The most bytes that a response may have; a larger one is not copied from its module.
     pub(crate) max_response: usize,
     pub(crate) limits: RunLimits,
+    pub(crate) throttles: LogThrottles,
+    pub(crate) generations: Generations,
 }
 
 impl Dispatch {
@@ -90,6 +94,7 @@ impl Dispatch {
         let &DispatchRequest { event: name, body, session, .. } = request;
         let registry = self.registry.load();
         let event = registry.get(name);
+        request.cost.set(event.map_or(1, RegisteredEvent::cost));
         let is_built_in = event.is_none() && self.has_built_in(name);
         let recorder = self
             .hook
@@ -188,7 +193,7 @@ impl Dispatch {
 
     /// Runs the `_close` hooks of the first `passed` modules.
     pub(crate) async fn run_close_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
-        hooks::close(&self.registry.load_full(), caller, info, passed).await;
+        hooks::close(&self.registry.load_full(), &self.throttles, caller, info, passed).await;
     }
 
     /// Returns whether there are `_resume` hooks.
@@ -212,12 +217,12 @@ impl Dispatch {
 
     /// Runs the `_away` hooks.
     pub(crate) async fn run_away_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &AwayInfo) {
-        hooks::away(&self.registry.load_full(), caller, info).await;
+        hooks::away(&self.registry.load_full(), &self.throttles, caller, info).await;
     }
 
     /// Runs the `_back` hooks.
     pub(crate) async fn run_back_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &BackInfo) {
-        hooks::back(&self.registry.load_full(), caller, info).await;
+        hooks::back(&self.registry.load_full(), &self.throttles, caller, info).await;
     }
 
     /// Begins a call of a streaming handler. If its caller expects one response, the items are gathered.

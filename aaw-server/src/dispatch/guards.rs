@@ -17,7 +17,7 @@ use super::request::DispatchRequest;
 use super::run_limit::RunLimit;
 use crate::auth::IdentifiedCaller;
 use crate::registry::RegisteredEvent;
-use crate::throttle::Throttle;
+use crate::throttle::log_throttled;
 
 /// The most bytes that a guard's failure may have.
 const MAX_LEN: usize = 64 << 10;
@@ -172,10 +172,7 @@ impl GuardedHandler {
 
 /// The refusal by a guard that has not decided in time.
 fn timed_out(timeout: Duration, event: &str) -> Failure {
-    static REPORTS: Throttle = Throttle::new();
-    if let Some(suppressed) = REPORTS.pass() {
-        tracing::warn!(event, suppressed, "a guard did not decide within {timeout:?}; its call was refused");
-    }
+    log_throttled!(warn, event, "a guard did not decide within {timeout:?}; its call was refused");
     Failure::new(Code::TIMEOUT, format!("The guard of {event} did not decide within the server's limit of {timeout:?}"))
 }
 
@@ -191,15 +188,15 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
             Err(failure)
         }
         Step::Panicked(panic) => {
-            tracing::error!(event, "a guard panicked: {panic}");
+            log_throttled!(error, event, "a guard panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
         }
         Step::Broken(what) => {
-            tracing::error!(event, "the events package violated the module ABI in a guard: {what}");
+            log_throttled!(error, event, "the events package violated the module ABI in a guard: {what}");
             Err(Failure::internal(Code::INTERNAL))
         }
         Step::Item | Step::TooLarge(_) => {
-            tracing::error!(event, "a guard returned a value; expected () or an error: {step:?}");
+            log_throttled!(error, event, "a guard returned a value; expected () or an error: {step:?}");
             Err(Failure::internal(Code::INTERNAL))
         }
     }

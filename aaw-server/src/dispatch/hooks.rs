@@ -10,6 +10,7 @@ use aaw_protocol::{Code, Failure};
 
 use crate::auth::{IdentifiedCaller, ResetHook};
 use crate::registry::{ModuleHooks, Registry};
+use crate::throttle::{LogThrottles, log_throttled};
 
 /// The most bytes that are copied of what a hook returns, which is not used.
 const MAX_LEN: usize = 64 << 10;
@@ -50,24 +51,41 @@ pub(super) async fn resume<C: IdentifiedCaller>(
 }
 
 /// Runs the `_close` hooks of the first `passed` modules.
-pub(super) async fn close<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
+pub(super) async fn close<C: IdentifiedCaller>(
+    registry: &Registry,
+    throttles: &LogThrottles,
+    caller: &Arc<C>,
+    info: &CloseInfo,
+    passed: usize,
+) {
     let modules = registry.hooks.iter().take(passed);
-    notify(modules, |hooks| hooks.close, serde_json::to_string(info), caller, "_close").await;
+    notify(modules, throttles, |hooks| hooks.close, serde_json::to_string(info), caller, "_close").await;
 }
 
 /// Runs the `_away` hooks of all modules.
-pub(super) async fn away<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &AwayInfo) {
-    notify(registry.hooks.iter(), |hooks| hooks.away, serde_json::to_string(info), caller, "_away").await;
+pub(super) async fn away<C: IdentifiedCaller>(
+    registry: &Registry,
+    throttles: &LogThrottles,
+    caller: &Arc<C>,
+    info: &AwayInfo,
+) {
+    notify(registry.hooks.iter(), throttles, |hooks| hooks.away, serde_json::to_string(info), caller, "_away").await;
 }
 
 /// Runs the `_back` hooks of all modules.
-pub(super) async fn back<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &BackInfo) {
-    notify(registry.hooks.iter(), |hooks| hooks.back, serde_json::to_string(info), caller, "_back").await;
+pub(super) async fn back<C: IdentifiedCaller>(
+    registry: &Registry,
+    throttles: &LogThrottles,
+    caller: &Arc<C>,
+    info: &BackInfo,
+) {
+    notify(registry.hooks.iter(), throttles, |hooks| hooks.back, serde_json::to_string(info), caller, "_back").await;
 }
 
 /// Runs a hook of each of these modules, in order. Nothing depends on its result.
 async fn notify<'a, C: IdentifiedCaller>(
     modules: impl Iterator<Item = &'a ModuleHooks>,
+    throttles: &LogThrottles,
     hook: fn(&ModuleHooks) -> Option<usize>,
     body: serde_json::Result<String>,
     caller: &Arc<C>,
@@ -77,8 +95,9 @@ async fn notify<'a, C: IdentifiedCaller>(
     for hooks in modules {
         if let Some(index) = hook(hooks)
             && let Err(failure) = run(&hooks.instance, index, &body, caller, name).await
+            && let Some(suppressed) = throttles.hook_failures.pass()
         {
-            tracing::error!(connection = %caller.context().id, "{name} failed: {failure}");
+            tracing::error!(connection = %caller.context().id, suppressed, "{name} failed: {failure}");
         }
     }
 }
@@ -109,11 +128,11 @@ async fn run<C: IdentifiedCaller>(
         Step::Item | Step::End | Step::TooLarge(_) => Ok(()),
         Step::Refused(failure) | Step::Failed(failure) => Err(failure),
         Step::Panicked(panic) => {
-            tracing::error!(connection = %caller.context().id, "{hook} panicked: {panic}");
+            log_throttled!(error, connection = %caller.context().id, "{hook} panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
         }
         Step::Broken(what) => {
-            tracing::error!(connection = %caller.context().id, "the events package violated the module ABI in {hook}: {what}");
+            log_throttled!(error, connection = %caller.context().id, "the events package violated the module ABI in {hook}: {what}");
             Err(Failure::internal(Code::INTERNAL))
         }
     }

@@ -21,7 +21,7 @@ use super::run_limit::RunLimit;
 use crate::auth::BuiltInFuture;
 use crate::auth::identity_change::{HandlerPoll, IdentityChange};
 use crate::poll_watch;
-use crate::throttle::Throttle;
+use crate::throttle::log_throttled;
 
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
 /// the call's completion. Dropping it drops the handler.
@@ -140,15 +140,14 @@ impl Drop for PendingCall {
 impl PendingKind {
     /// Completes a call that has run for longer than `limit`.
     fn fail_over_limit(&mut self, limit: Duration, connection: Uuid) -> (Vec<u8>, Completion) {
-        static REPORTS: Throttle = Throttle::new();
         let event = match self {
             Self::Unary(call) => Some(&call.log.event),
             Self::Gather(call) => Some(call.event()),
             Self::BuiltIn(_) => None,
         };
-        if let Some(suppressed) = REPORTS.pass() {
+        {
             let event = event.map(tracing::field::display);
-            tracing::warn!(%connection, event, suppressed, "a call ran for {limit:?}, the longest allowed, and was dropped");
+            log_throttled!(warn, %connection, event, "a call ran for {limit:?}, the longest allowed, and was dropped");
         }
         let error = format!("The call did not complete within the server's limit of {limit:?}");
         let completion = Completion::Failed(Failure::new(Code::TIMEOUT, error));

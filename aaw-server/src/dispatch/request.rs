@@ -1,5 +1,6 @@
 //! A call as a transport hands it over to dispatch.
 
+use std::cell::Cell;
 use std::task::{Context, Poll};
 
 use aaw_event::host::{UploadSource, UploadStep};
@@ -23,6 +24,8 @@ pub(crate) struct DispatchRequest<'a> {
     /// call when that session ends. If dispatch read the session again, a log-in in between could authorize the call by
     /// a session that the transport does not keep, and the call would survive its log-out.
     pub(crate) session: Option<&'a SessionGuard>,
+    /// Receives the cost of the event, for the rate of the caller's address. 1 for a call that has no event.
+    pub(crate) cost: &'a Cell<u32>,
 }
 
 /// The transport by which a call arrived.

@@ -1,5 +1,6 @@
 //! Dispatches calls of a linked module, as the task of a connection does.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -129,8 +130,15 @@ impl TestServer {
         let auth = Some(Service::start(Auth::new(TestStore)));
         let max_response = 1 << 20;
         let registry = ArcSwap::from_pointee(registry);
-        let dispatch =
-            Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response, limits: RunLimits::default() });
+        let dispatch = Arc::new(Dispatch {
+            registry,
+            hook: None,
+            auth: auth.clone(),
+            max_response,
+            limits: RunLimits::default(),
+            throttles: crate::throttle::LogThrottles::new(),
+            generations: Generations::default(),
+        });
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let services = HostServices::new(hub, auth, max_response);
@@ -186,7 +194,8 @@ fn begin_as(
     session: Option<&SessionGuard>,
     response: &mut Vec<u8>,
 ) -> Dispatched {
-    let request = DispatchRequest { event, source: CallSource::WebSocket { id: Some(1) }, body, mode, session };
+    let (source, cost) = (CallSource::WebSocket { id: Some(1) }, Cell::new(0));
+    let request = DispatchRequest { event, source, body, mode, session, cost: &cost };
     dispatch.begin::<_, NoItems>(request, ResponseFrame::new(response, 0), caller, None)
 }
 

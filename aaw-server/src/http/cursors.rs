@@ -2,12 +2,26 @@
 //!
 //! A cursor identifies a stream between two requests. Each response names a new one, so an old one is not valid any
 //! more; a cursor expires when it is not used, and the number of streams is limited.
+//!
+//! A peer is what the limits count as one client. While the table is full, a peer that has a smaller share than another can
+//! still begin a stream: the peer with the most streams loses the one that has not been used for the longest time. Streams
+//! that no request is reading go first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aaw_protocol::clock;
+use tokio::sync::Notify;
+
+use crate::client_network::ClientNetwork;
+
+/// The peer that has begun a stream; `None` if its address is unknown, which all such peers share.
+pub(super) type Peer = Option<ClientNetwork>;
+
+/// How many cursors of evicted streams are remembered, for a clear error.
+const MAX_REMEMBERED: usize = 1024;
 
 /// The name of a parked stream: 128 random bits, so that a client cannot guess another client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,150 +54,282 @@ pub(super) enum CursorError {
     Unknown,
     /// Another request is reading with it.
     InUse,
+    /// Its stream was ended in favour of another peer's.
+    Evicted,
 }
+
+/// How many streams there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CursorLimits {
+    pub(super) total: usize,
+    /// Of one peer whose address is known.
+    pub(super) peer: usize,
+}
+
+/// Why a stream may not begin. `retry_after` is the time until the next stream expires that has to end before, if one is
+/// going to expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenError {
+    /// The table is full, and no peer has a larger share.
+    Full { retry_after: Option<Duration> },
+    /// The peer has as many streams as one may have.
+    PeerLimit { retry_after: Option<Duration> },
+}
+
+/// A stream that a request is reading.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    id: StreamId,
+    /// Notified when the stream is evicted.
+    pub(super) evicted: Arc<Notify>,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub(super) struct Opened<T> {
+    pub(super) reading: Reading,
+    /// Whether another peer's stream had to end.
+    pub(super) has_evicted: bool,
+    /// That stream, if it was parked. Drop it without a lock on the table: that drops its handler.
+    pub(super) evicted: Option<T>,
+}
+
+/// Identifies a stream from one use to the next. Later uses have larger ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StreamId(u64);
 
 /// The table. `T` is a parked stream.
 #[derive(Debug)]
 pub(super) struct CursorTable<T> {
-    slots: HashMap<Cursor, CursorSlot<T>>,
-    /// When each parked stream expires, in order. Entries whose stream has been taken since are skipped.
-    expiry: VecDeque<(Instant, Cursor)>,
-    /// The number of streams: those parked and those in a request.
-    open: usize,
+    cursors: HashMap<Cursor, CursorSlot>,
+    /// The streams that no request is reading. In the order of their last use they also expire.
+    parked: BTreeMap<StreamId, Parked<T>>,
+    /// The streams that a request is reading.
+    in_use: BTreeMap<StreamId, InUse>,
+    /// The number of streams of each peer that has any.
+    peers: HashMap<Peer, usize>,
+    /// The cursors in the slots [`CursorSlot::Evicted`], the oldest first.
+    evicted: VecDeque<Cursor>,
+    next_id: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum CursorSlot {
+    Parked(StreamId),
+    InUse,
+    Evicted,
 }
 
 #[derive(Debug)]
-enum CursorSlot<T> {
-    Parked { event: String, stream: T },
-    InUse,
+struct Parked<T> {
+    cursor: Cursor,
+    event: String,
+    peer: Peer,
+    due: Instant,
+    stream: T,
+}
+
+#[derive(Debug)]
+struct InUse {
+    /// The cursor of the request, if it was not the first.
+    cursor: Option<Cursor>,
+    peer: Peer,
+    evicted: Arc<Notify>,
 }
 
 impl<T> Default for CursorTable<T> {
     fn default() -> Self {
-        Self { slots: HashMap::new(), expiry: VecDeque::new(), open: 0 }
+        Self {
+            cursors: HashMap::new(),
+            parked: BTreeMap::new(),
+            in_use: BTreeMap::new(),
+            peers: HashMap::new(),
+            evicted: VecDeque::new(),
+            next_id: 0,
+        }
     }
 }
 
 impl<T> CursorTable<T> {
-    /// Counts one more stream. Returns false if there are `max` already.
-    pub(super) fn open(&mut self, max: usize) -> bool {
-        let is_below = self.open < max;
-        self.open += usize::from(is_below);
-        is_below
+    /// Counts one more stream, which a request of this peer reads.
+    pub(super) fn open(&mut self, now: Instant, peer: Peer, limits: CursorLimits) -> Result<Opened<T>, OpenError> {
+        let own = self.peers.get(&peer).copied().unwrap_or(0);
+        if peer.is_some() && own >= limits.peer {
+            return Err(OpenError::PeerLimit { retry_after: self.next_expiry(now, |parked| parked == peer) });
+        }
+        let is_full = self.parked.len() + self.in_use.len() >= limits.total;
+        let evicted = match is_full.then(|| self.greediest_beyond(own)) {
+            None => None,
+            Some(Some(share)) => Some(self.evict_of_share(share)),
+            Some(None) => return Err(OpenError::Full { retry_after: self.next_expiry(now, |_| true) }),
+        };
+        *self.peers.entry(peer).or_default() += 1;
+        let reading = self.begin_use(None, peer);
+        Ok(Opened { reading, has_evicted: evicted.is_some(), evicted: evicted.flatten() })
     }
 
-    /// Ends a stream that was in a request. `used` is the cursor of that request, if it was not the first.
-    pub(super) fn close(&mut self, used: Option<Cursor>) {
-        self.open = self.open.saturating_sub(1);
-        self.remove(used);
+    /// Ends a stream that was in a request. Has no effect if it was evicted.
+    pub(super) fn close(&mut self, reading: &Reading) {
+        if let Some(InUse { cursor, peer, .. }) = self.in_use.remove(&reading.id) {
+            self.forget(cursor, peer);
+        }
     }
 
-    /// Parks a stream under a new cursor, until `now + idle`. `used` is the cursor of the request that read it, if it
-    /// was not the first.
+    /// Parks a stream under a new cursor, until `now + idle`. Returns the stream if it was evicted meanwhile.
     pub(super) fn park(
         &mut self,
         now: Instant,
         idle: Duration,
         cursor: Cursor,
-        used: Option<Cursor>,
+        reading: &Reading,
         event: &str,
         stream: T,
-    ) {
-        self.remove(used);
-        self.slots.insert(cursor, CursorSlot::Parked { event: event.to_owned(), stream });
-        self.expiry.push_back((clock::after(now, idle), cursor));
+    ) -> Result<(), T> {
+        let Some(InUse { cursor: used, peer, .. }) = self.in_use.remove(&reading.id) else { return Err(stream) };
+        if let Some(used) = used {
+            self.cursors.remove(&used);
+        }
+        let id = self.new_id();
+        self.cursors.insert(cursor, CursorSlot::Parked(id));
+        let parked = Parked { cursor, event: event.to_owned(), peer, due: clock::after(now, idle), stream };
+        self.parked.insert(id, parked);
+        Ok(())
     }
 
     /// Takes the stream of this cursor, if it was parked for this event. The cursor is in use from then on, until
     /// [`park`](Self::park) or [`close`](Self::close).
-    pub(super) fn take(&mut self, cursor: Cursor, requested: &str) -> Result<T, CursorError> {
-        match self.slots.get_mut(&cursor) {
-            Some(slot @ CursorSlot::Parked { .. }) => {
-                if matches!(slot, CursorSlot::Parked { event, .. } if event != requested) {
-                    return Err(CursorError::Unknown);
-                }
-                match std::mem::replace(slot, CursorSlot::InUse) {
-                    CursorSlot::Parked { stream, .. } => Ok(stream),
-                    CursorSlot::InUse => Err(CursorError::InUse),
-                }
-            }
-            Some(CursorSlot::InUse) => Err(CursorError::InUse),
-            None => Err(CursorError::Unknown),
+    pub(super) fn take(&mut self, cursor: Cursor, requested: &str) -> Result<(Reading, T), CursorError> {
+        let id = match self.cursors.get(&cursor) {
+            Some(CursorSlot::Parked(id)) => *id,
+            Some(CursorSlot::InUse) => return Err(CursorError::InUse),
+            Some(CursorSlot::Evicted) => return Err(CursorError::Evicted),
+            None => return Err(CursorError::Unknown),
+        };
+        if self.parked.get(&id).is_none_or(|parked| parked.event != requested) {
+            return Err(CursorError::Unknown);
         }
+        let Parked { peer, stream, .. } = self.parked.remove(&id).ok_or(CursorError::Unknown)?;
+        self.cursors.insert(cursor, CursorSlot::InUse);
+        Ok((self.begin_use(Some(cursor), peer), stream))
     }
 
     /// When the next parked stream expires.
-    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        while let Some((due, cursor)) = self.expiry.front() {
-            if matches!(self.slots.get(cursor), Some(CursorSlot::Parked { .. })) {
-                return Some(*due);
-            }
-            self.expiry.pop_front();
-        }
-        None
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.parked.first_key_value().map(|(_, parked)| parked.due)
     }
 
     /// Removes the streams that have expired. Drop them without a lock on this table: that drops handlers.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
         while self.poll_timeout().is_some_and(|due| due <= now) {
-            if let Some((_, cursor)) = self.expiry.pop_front()
-                && let Some(CursorSlot::Parked { stream, .. }) = self.slots.remove(&cursor)
-            {
-                self.open = self.open.saturating_sub(1);
-                expired.push(stream);
-            }
+            expired.extend(self.parked.pop_first().map(|(_, parked)| self.removed(parked)));
         }
         expired
     }
 
     /// Removes the parked streams that fulfil a condition, as if they had expired.
     pub(super) fn remove_if(&mut self, mut condition: impl FnMut(&T) -> bool) -> Vec<T> {
-        let removed =
-            self.slots.extract_if(|_, slot| matches!(slot, CursorSlot::Parked { stream, .. } if condition(stream)));
-        let removed: Vec<_> = removed
-            .filter_map(|(_, slot)| match slot {
-                CursorSlot::Parked { stream, .. } => Some(stream),
-                CursorSlot::InUse => None,
-            })
-            .collect();
-        self.open = self.open.saturating_sub(removed.len());
+        let fulfilling = self.parked.iter().filter(|(_, parked)| condition(&parked.stream));
+        let ids: Vec<_> = fulfilling.map(|(id, _)| *id).collect();
+        let mut removed = Vec::with_capacity(ids.len());
+        for id in ids {
+            removed.extend(self.parked.remove(&id).map(|parked| self.removed(parked)));
+        }
         removed
     }
 
-    /// Removes all parked streams, as if they had expired.
+    /// Removes all parked streams, as if they had expired. Those in a request are closed by it.
     pub(super) fn clear(&mut self) -> Vec<T> {
-        let cursors: Vec<_> = self.expiry.drain(..).map(|(_, cursor)| cursor).collect();
-        let parked = cursors.into_iter().filter_map(|cursor| match self.slots.remove(&cursor)? {
-            CursorSlot::Parked { stream, .. } => Some(stream),
-            // Its request will close it.
-            CursorSlot::InUse => {
-                self.slots.insert(cursor, CursorSlot::InUse);
-                None
-            }
-        });
-        let parked: Vec<_> = parked.collect();
-        self.open = self.open.saturating_sub(parked.len());
-        parked
+        self.remove_if(|_| true)
     }
 
-    fn remove(&mut self, used: Option<Cursor>) {
-        if let Some(used) = used {
-            self.slots.remove(&used);
+    fn new_id(&mut self) -> StreamId {
+        self.next_id += 1;
+        StreamId(self.next_id)
+    }
+
+    fn begin_use(&mut self, cursor: Option<Cursor>, peer: Peer) -> Reading {
+        let (id, evicted) = (self.new_id(), Arc::<Notify>::default());
+        self.in_use.insert(id, InUse { cursor, peer, evicted: Arc::clone(&evicted) });
+        Reading { id, evicted }
+    }
+
+    /// Returns the largest share of a peer, if another peer with `own` streams may take a place of it. Its share must remain
+    /// the larger one, or two peers would evict each other's streams in turn; but a peer without any gets one.
+    fn greediest_beyond(&self, own: usize) -> Option<usize> {
+        let share = self.peers.values().copied().max()?;
+        (share >= own + 2 || own == 0).then_some(share)
+    }
+
+    /// Evicts a stream of a peer that has so many. Returns it if it was parked.
+    fn evict_of_share(&mut self, share: usize) -> Option<T> {
+        let Self { parked, in_use, peers, .. } = self;
+        let is_of_share = |peer: &Peer| peers.get(peer) == Some(&share);
+        if let Some(id) = parked.iter().find(|(_, parked)| is_of_share(&parked.peer)).map(|(id, _)| *id) {
+            let parked = parked.remove(&id)?;
+            let cursor = parked.cursor;
+            let stream = self.removed(parked);
+            self.remember_evicted(cursor);
+            return Some(stream);
         }
-        // Removes outdated entries behind the first parked stream, which would otherwise accumulate.
-        if self.expiry.len() > 2 * self.slots.len() + 16 {
-            let Self { expiry, slots, .. } = self;
-            expiry.retain(|(_, cursor)| matches!(slots.get(cursor), Some(CursorSlot::Parked { .. })));
+        let id = in_use.iter().find(|(_, in_use)| is_of_share(&in_use.peer)).map(|(id, _)| *id)?;
+        let InUse { cursor, peer, evicted } = in_use.remove(&id)?;
+        self.forget(cursor, peer);
+        if let Some(cursor) = cursor {
+            self.remember_evicted(cursor);
         }
+        evicted.notify_one();
+        None
+    }
+
+    fn remember_evicted(&mut self, cursor: Cursor) {
+        if self.evicted.len() >= MAX_REMEMBERED
+            && let Some(oldest) = self.evicted.pop_front()
+        {
+            self.cursors.remove(&oldest);
+        }
+        self.cursors.insert(cursor, CursorSlot::Evicted);
+        self.evicted.push_back(cursor);
+    }
+
+    /// Counts off a parked stream that is in the table no more.
+    fn removed(&mut self, parked: Parked<T>) -> T {
+        self.forget(Some(parked.cursor), parked.peer);
+        parked.stream
+    }
+
+    fn forget(&mut self, cursor: Option<Cursor>, peer: Peer) {
+        if let Some(cursor) = cursor {
+            self.cursors.remove(&cursor);
+        }
+        if let Some(count) = self.peers.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    /// The time until the next parked stream of such a peer expires.
+    fn next_expiry(&self, now: Instant, of: impl Fn(Peer) -> bool) -> Option<Duration> {
+        let next = self.parked.values().find(|parked| of(parked.peer))?;
+        Some(next.due.saturating_duration_since(now))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(60);
+
+    const LIMITS: CursorLimits = CursorLimits { total: 4, peer: 3 };
+
+    fn peer(number: u8) -> Peer {
+        Some(IpAddr::from([192, 0, 2, number]).into())
+    }
 
     /// A table with a clock that is moved by hand.
     struct TestTable {
@@ -196,109 +342,202 @@ mod tests {
             Self { cursors: CursorTable::default(), now: Instant::now() }
         }
 
-        fn park(&mut self, cursor: u128, used: Option<u128>, stream: &'static str) {
-            let used = used.map(Cursor);
-            if used.is_none() {
-                assert!(self.cursors.open(2));
-            }
-            self.cursors.park(self.now, IDLE, Cursor(cursor), used, "count", stream);
+        fn open(&mut self, of: u8) -> Result<Opened<&'static str>, OpenError> {
+            self.cursors.open(self.now, peer(of), LIMITS)
         }
 
-        fn take(&mut self, cursor: u128) -> Result<&'static str, CursorError> {
+        fn park(&mut self, cursor: u128, reading: &Reading, stream: &'static str) -> Result<(), &'static str> {
+            self.cursors.park(self.now, IDLE, Cursor(cursor), reading, "count", stream)
+        }
+
+        /// Begins a stream of this peer and parks it. Returns the stream that had to end.
+        fn begin(&mut self, of: u8, cursor: u128, stream: &'static str) -> Result<Option<&'static str>, OpenError> {
+            let opened = self.open(of)?;
+            self.park(cursor, &opened.reading, stream).expect("it was not evicted");
+            Ok(opened.evicted)
+        }
+
+        fn take(&mut self, cursor: u128) -> Result<(Reading, &'static str), CursorError> {
             self.cursors.take(Cursor(cursor), "count")
+        }
+
+        fn taken(&mut self, cursor: u128) -> Result<&'static str, CursorError> {
+            self.take(cursor).map(|(_, stream)| stream)
         }
 
         fn advance(&mut self, seconds: u64) -> Vec<&'static str> {
             self.now += Duration::from_secs(seconds);
             self.cursors.handle_timeout(self.now)
         }
+
+        fn expect_empty(&self) {
+            let CursorTable { cursors, parked, in_use, peers, evicted, .. } = &self.cursors;
+            let sizes = [cursors.len() - evicted.len(), parked.len(), in_use.len(), peers.len()];
+            assert_eq!(sizes, [0; 4]);
+        }
     }
 
     #[test]
     fn a_cursor_is_valid_for_one_request() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
-        assert_eq!(table.take(1), Ok("a"));
-        assert_eq!(table.take(1), Err(CursorError::InUse), "another request is reading with it");
-        table.park(2, Some(1), "a");
-        assert_eq!(table.take(1), Err(CursorError::Unknown), "it was used before");
-        assert_eq!(table.take(2), Ok("a"));
-        table.cursors.close(Some(Cursor(2)));
-        assert_eq!(table.take(2), Err(CursorError::Unknown));
+        table.begin(1, 1, "a").unwrap();
+        let (reading, stream) = table.take(1).unwrap();
+        assert_eq!(stream, "a");
+        assert_eq!(table.taken(1), Err(CursorError::InUse), "another request is reading with it");
+        table.park(2, &reading, "a").unwrap();
+        assert_eq!(table.taken(1), Err(CursorError::Unknown), "it was used before");
+        let (reading, _) = table.take(2).unwrap();
+        table.cursors.close(&reading);
+        assert_eq!(table.taken(2), Err(CursorError::Unknown));
+        table.expect_empty();
     }
 
     #[test]
     fn an_unknown_cursor_or_one_of_another_event_leaves_the_stream_parked() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
-        assert_eq!(table.take(7), Err(CursorError::Unknown));
-        assert_eq!(table.cursors.take(Cursor(1), "other"), Err(CursorError::Unknown));
-        assert_eq!(table.take(1), Ok("a"), "the stream is still parked");
+        table.begin(1, 1, "a").unwrap();
+        assert_eq!(table.taken(7), Err(CursorError::Unknown));
+        assert!(matches!(table.cursors.take(Cursor(1), "other"), Err(CursorError::Unknown)));
+        assert_eq!(table.taken(1), Ok("a"), "the stream is still parked");
     }
 
     #[test]
     fn an_unused_cursor_expires_and_each_use_restarts_its_time() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
+        table.begin(1, 1, "a").unwrap();
         table.advance(30);
-        table.park(2, None, "b");
+        table.begin(1, 2, "b").unwrap();
         assert_eq!(table.cursors.poll_timeout(), Some(table.now + IDLE / 2));
-        table.take(1).unwrap();
-        table.park(3, Some(1), "a");
+        let (reading, _) = table.take(1).unwrap();
+        table.park(3, &reading, "a").unwrap();
         assert_eq!(table.advance(59), [] as [&str; 0]);
         assert_eq!(table.advance(1), ["b", "a"]);
-        assert_eq!(table.take(3), Err(CursorError::Unknown));
+        assert_eq!(table.taken(3), Err(CursorError::Unknown));
         assert_eq!(table.cursors.poll_timeout(), None);
+        table.expect_empty();
     }
 
     #[test]
     fn a_cursor_in_use_does_not_expire() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
-        table.take(1).unwrap();
+        table.begin(1, 1, "a").unwrap();
+        let (reading, _) = table.take(1).unwrap();
         assert_eq!(table.cursors.poll_timeout(), None);
         assert_eq!(table.advance(1000), [] as [&str; 0]);
-        table.park(2, Some(1), "a");
-        assert_eq!(table.take(2), Ok("a"));
+        table.park(2, &reading, "a").unwrap();
+        assert_eq!(table.taken(2), Ok("a"));
     }
 
     #[test]
-    fn the_limit_counts_parked_streams_and_those_in_use() {
+    fn a_peer_has_a_limit_of_its_own_which_counts_parked_streams_and_those_in_use() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
-        table.park(2, None, "b");
-        assert!(!table.cursors.open(2));
-        table.take(1).unwrap();
-        assert!(!table.cursors.open(2), "a stream in use counts too");
-        table.cursors.close(Some(Cursor(1)));
-        assert!(table.cursors.open(2));
-        table.cursors.close(None);
+        table.begin(1, 1, "a").unwrap();
+        table.advance(10);
+        table.begin(1, 2, "b").unwrap();
+        let first = table.open(1).unwrap().reading;
+        let refused = table.open(1).map(|_| ());
+        assert_eq!(refused, Err(OpenError::PeerLimit { retry_after: Some(IDLE - Duration::from_secs(10)) }));
+        let (second, _) = table.take(1).unwrap();
+        assert!(table.open(1).is_err(), "a stream in use counts, too");
+        table.cursors.close(&second);
+        table.begin(1, 3, "c").unwrap();
+        table.cursors.close(&first);
         table.advance(60);
-        assert!(table.cursors.open(2) && table.cursors.open(2), "expired streams do not count");
+        assert!(table.open(1).is_ok() && table.open(1).is_ok(), "expired streams do not count");
+        // Peers without an address have no such limit: they may be many.
+        let mut unknown = CursorTable::<()>::default();
+        for _ in 0..LIMITS.total {
+            assert!(unknown.open(table.now, None, LIMITS).is_ok());
+        }
+        let full = unknown.open(table.now, None, LIMITS).map(|_| ());
+        assert_eq!(full, Err(OpenError::Full { retry_after: None }));
+    }
+
+    #[test]
+    fn in_a_full_table_the_peer_with_the_most_loses_its_oldest() {
+        let mut table = TestTable::new();
+        table.begin(2, 20, "other").unwrap();
+        for (cursor, stream) in [(1, "a"), (2, "b"), (3, "c")] {
+            table.begin(1, cursor, stream).unwrap();
+        }
+        // A use makes a stream newer.
+        let (reading, _) = table.take(1).unwrap();
+        table.park(4, &reading, "a").unwrap();
+        assert_eq!(table.begin(2, 21, "second"), Ok(Some("b")));
+        assert_eq!(table.taken(2), Err(CursorError::Evicted));
+        // Now both have two: neither takes the other's place.
+        for of in [1, 2] {
+            assert!(matches!(table.open(of), Err(OpenError::Full { retry_after: Some(_) })), "{of}");
+        }
+        // A peer that has none gets one.
+        assert_eq!(table.begin(3, 30, "third"), Ok(Some("other")));
+        assert_eq!(table.taken(20), Err(CursorError::Evicted));
+        assert_eq!(table.taken(4), Ok("a"), "the others are still there");
+        assert_eq!(table.taken(21), Ok("second"));
+    }
+
+    #[test]
+    fn a_stream_that_is_being_read_is_evicted_if_none_is_parked() {
+        let mut table = TestTable::new();
+        table.begin(1, 1, "a").unwrap();
+        let (reading, stream) = table.take(1).unwrap();
+        let others: Vec<_> = (0..2).map(|_| table.open(1).unwrap().reading).collect();
+        table.open(2).unwrap();
+        let opened = table.open(3).unwrap();
+        assert!(opened.has_evicted && opened.evicted.is_none());
+        let mut notified = Box::pin(reading.evicted.notified());
+        let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(notified.as_mut().poll(cx).is_ready(), "its request is told");
+        assert_eq!(table.park(2, &reading, stream), Err("a"), "it cannot be parked any more");
+        assert_eq!(table.taken(1), Err(CursorError::Evicted));
+        assert_eq!(table.taken(2), Err(CursorError::Unknown));
+        table.cursors.close(&reading);
+        assert_eq!(table.cursors.peers.get(&peer(1)), Some(&2), "it is counted off once");
+        others.iter().for_each(|reading| table.cursors.close(reading));
+        assert_eq!(table.cursors.peers.get(&peer(1)), None);
+    }
+
+    #[test]
+    fn the_cursors_of_evicted_streams_are_remembered_for_a_while() {
+        let mut table = TestTable::new();
+        let mut cursor = 0;
+        let limits = CursorLimits { total: 1, peer: 1 };
+        for round in 0..MAX_REMEMBERED + 10 {
+            let of = peer(u8::try_from(round % 2).unwrap());
+            let opened = table.cursors.open(table.now, of, limits).unwrap();
+            cursor += 1;
+            table.park(cursor, &opened.reading, "a").unwrap();
+        }
+        assert_eq!(table.taken(cursor), Ok("a"));
+        assert_eq!(table.taken(cursor - 1), Err(CursorError::Evicted));
+        assert_eq!(table.taken(1), Err(CursorError::Unknown));
+        assert_eq!(table.cursors.cursors.len(), MAX_REMEMBERED + 1);
     }
 
     #[test]
     fn clear_returns_all_parked_streams_and_keeps_those_in_use() {
         let mut table = TestTable::new();
-        table.park(1, None, "a");
-        table.park(2, None, "b");
-        table.take(1).unwrap();
+        table.begin(1, 1, "a").unwrap();
+        table.begin(1, 2, "b").unwrap();
+        let (reading, _) = table.take(1).unwrap();
         assert_eq!(table.cursors.clear(), ["b"]);
-        assert_eq!(table.take(1), Err(CursorError::InUse));
-        table.cursors.close(Some(Cursor(1)));
-        assert_eq!((table.cursors.open, table.cursors.slots.len()), (0, 0));
+        assert_eq!(table.taken(1), Err(CursorError::InUse));
+        table.cursors.close(&reading);
+        table.expect_empty();
     }
 
     #[test]
     fn used_cursors_leave_nothing_behind() {
         let mut table = TestTable::new();
-        table.park(0, None, "a");
+        table.begin(1, 0, "a").unwrap();
         for n in 0..1000 {
-            table.take(n).unwrap();
-            table.park(n + 1, Some(n), "a");
+            let (reading, _) = table.take(n).unwrap();
+            table.park(n + 1, &reading, "a").unwrap();
         }
-        assert_eq!(table.cursors.slots.len(), 1);
-        assert!(table.cursors.expiry.len() < 32, "{}", table.cursors.expiry.len());
+        let CursorTable { cursors, parked, in_use, .. } = &table.cursors;
+        assert_eq!([cursors.len(), parked.len(), in_use.len()], [1, 1, 0]);
+        table.advance(60);
+        table.expect_empty();
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub(super) fn is_for<B>(request: &Request<B>) -> bool {
 
 /// Checks the request as [`middleware::upgrade`] and [`middleware::check_origin`] do, and calls the event.
 pub(super) async fn respond(state: &Arc<AppState>, guard: &RequestGuard, request: Request<Body>) -> Response {
-    let mut response = match guard.connection().check_head(request.version(), request.headers(), request.uri()) {
+    let mut response = match guard.check_head(request.version(), request.headers(), request.uri()) {
         Err((status, error)) => {
-            guard.connection().log_refusal("request", &error);
+            guard.log_refusal("request", &error);
             middleware::rejection_response(status, error)
         }
         Ok(()) => {

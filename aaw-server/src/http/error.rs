@@ -1,10 +1,14 @@
 //! Failures as HTTP responses: a status, and the same JSON as over a WebSocket.
 
+use std::time::Duration;
+
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use crate::path_prefix::PathPrefix;
 
 /// An error as the response to a request.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ enum ErrorHeader {
     AcceptIdentity,
     /// `Retry-After` with a short time.
     RetrySoon,
+    /// `Retry-After` with this time, in seconds.
+    RetryAfter(u64),
 }
 
 impl HttpError {
@@ -38,6 +44,12 @@ impl HttpError {
 
     pub(super) fn not_found() -> Self {
         let error = "Nothing is served at this path. Events are called at /events/NAME";
+        Self::new(StatusCode::NOT_FOUND, Code::new("not_found"), error)
+    }
+
+    /// The path is not below the prefix of the server.
+    pub(super) fn outside_prefix(prefix: &PathPrefix) -> Self {
+        let error = format!("Nothing is served at this path. This server is at {prefix}/");
         Self::new(StatusCode::NOT_FOUND, Code::new("not_found"), error)
     }
 
@@ -62,6 +74,19 @@ impl HttpError {
     /// The server is shutting down, and the call was dropped.
     pub(super) fn aborted_stopping() -> Self {
         Self { header: ErrorHeader::RetrySoon, ..stopping().into() }
+    }
+
+    /// The limit of something that clients share is reached; it has room again after this time at the latest, if that is known.
+    pub(super) fn busy(error: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        // Rounded up: at that time, not shortly before.
+        let seconds = retry_after.map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
+        let header = seconds.map_or(ErrorHeader::RetrySoon, |seconds| ErrorHeader::RetryAfter(seconds.max(1)));
+        Self { header, ..Failure::new(Code::BUSY, error).into() }
+    }
+
+    /// Something that the request refers to was ended for lack of space. It may begin again soon.
+    pub(super) fn gone(code: Code, error: impl Into<String>) -> Self {
+        Self { header: ErrorHeader::RetrySoon, ..Self::new(StatusCode::GONE, code, error) }
     }
 
     /// The request may succeed later.
@@ -92,6 +117,7 @@ impl IntoResponse for HttpError {
             ErrorHeader::FromFailure => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
             ErrorHeader::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
             ErrorHeader::AcceptIdentity => headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            ErrorHeader::RetryAfter(seconds) => headers.insert(RETRY_AFTER, seconds.into()),
             ErrorHeader::RetrySoon => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
         };
         response
@@ -128,10 +154,10 @@ fn status(code: &Code) -> StatusCode {
     match code.as_str() {
         "bad_body" | "bad_frame" => StatusCode::BAD_REQUEST,
         "not_authenticated" => StatusCode::UNAUTHORIZED,
-        "not_allowed" | "unreachable" => StatusCode::FORBIDDEN,
+        "not_allowed" | "unreachable" | "registration_closed" => StatusCode::FORBIDDEN,
         "invalid_reset" => StatusCode::BAD_REQUEST,
         "email_taken" => StatusCode::CONFLICT,
-        "unavailable" | "stopping" => StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable" | "stopping" | "replaced" => StatusCode::SERVICE_UNAVAILABLE,
         "unknown_event" => StatusCode::NOT_FOUND,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "busy" => StatusCode::TOO_MANY_REQUESTS,
@@ -158,6 +184,7 @@ mod tests {
             (Code::UNKNOWN_EVENT, 404),
             (Code::TOO_LARGE, 413),
             (Code::STOPPING, 503),
+            (Code::REPLACED, 503),
             (Code::BUSY, 429),
             (Code::TIMEOUT, 504),
             (Code::HANDLER, 422),
@@ -167,6 +194,7 @@ mod tests {
             (Code::new("out_of_stock"), 422),
             (Code::new("email_taken"), 409),
             (Code::new("unavailable"), 503),
+            (Code::new("registration_closed"), 403),
         ] {
             assert_eq!(status(&code), expected, "{code:?}");
         }

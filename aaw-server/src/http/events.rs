@@ -10,8 +10,7 @@ use aaw_protocol::server::ResponseMode;
 use aaw_protocol::{Code, Failure, codec, is_protected};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
@@ -20,12 +19,15 @@ use super::counted_bytes::counted;
 use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
+use super::page_check;
+use super::rate;
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
 use super::run::{CallStep, HttpCall, not_json};
 use super::sse;
 use super::state::AppState;
 use crate::auth::IdentifiedCaller as _;
+use crate::client_network::ClientNetwork;
 use crate::hub::EventCaller;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
@@ -52,17 +54,25 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Err(HttpError::refused_stopping());
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
-    let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
+    let (kind, allows_get, cost) = match shared.dispatch.registry.load().get(&name) {
+        Some(event) => (Some(event.kind), event.allows_get(), event.cost()),
+        None => (None, false, 1),
+    };
     let is_head = parts.method == Method::HEAD;
     let is_read = is_head || parts.method == Method::GET;
     if is_read {
-        check_read(headers, kind, || shared.dispatch.registry.load().unknown_event(&name))?;
+        check_kind(kind, || shared.dispatch.registry.load().unknown_event(&name))?;
     } else if parts.method != Method::POST {
         let allowed = if kind == Some(HandlerKind::Streaming) { "GET, HEAD, POST" } else { "POST" };
         let error = "Expected the method POST. Streaming events can also be read with GET";
         return Err(HttpError::method_not_allowed(allowed, error));
     }
+    page_check::check_foreign(headers)?;
     let query = Query::parse(parts.uri.query())?;
+    // A cursor is a secret that only those know who have read the stream before, and starts nothing.
+    if is_read && !allows_get && query.poll.is_none_or(|poll| poll.cursor.is_none()) {
+        page_check::check_get(headers)?;
+    }
     let Some(format) = Accept::from_headers(headers).preferred_format() else {
         let code = Code::new("not_acceptable");
         return Err(HttpError::new(StatusCode::NOT_ACCEPTABLE, code, NOT_ACCEPTABLE));
@@ -71,13 +81,12 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // An `EventSource` that reconnects after the end of the stream. 204 keeps it from reconnecting again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let config = &shared.config;
-    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
-    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
-    let memory =
-        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
-    let (max_body, body_timeout) = (config.max_message_bytes, config.http.body_timeout);
+    let guard = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| &**guard);
+    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
+    let memory = guard.map_or_else(|| shared.hub.memory_budget(address), |guard| Arc::clone(guard.memory()));
+    let (max_body, body_timeout) = (shared.dispatch.max_response, shared.config.load().http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
+    rate::wait_for_turn(guard, request_body.len(), cost).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));
@@ -85,7 +94,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let caller = identify(shared, address, headers).await?;
+    let caller = identify(shared, guard, &parts).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };
@@ -98,7 +107,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // reading like another's.
         let user = user.unwrap_or_default();
         let event_of_user = format!("{}:{user} {name}", user.len());
-        return state.polling.respond(&event_of_user, poll, &memory, |memory| begin(memory, ResponseMode::Items)).await;
+        let peer = address.map(ClientNetwork::from);
+        let begin = |memory: &_| begin(memory, ResponseMode::Items);
+        return state.polling.respond(&event_of_user, peer, poll, &memory, begin).await;
     }
     match format {
         BodyFormat::Lines | BodyFormat::Events if kind != Some(HandlerKind::OneWay) => {
@@ -109,30 +120,17 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
 }
 
-/// Checks that a GET or HEAD request may call the event. Only streaming events can be read with GET: browsers send GET
-/// requests for every link and image of any page, which must not run other handlers.
-fn check_read(
-    headers: &HeaderMap,
-    kind: Option<HandlerKind>,
-    unknown_event: impl FnOnce() -> Failure,
-) -> Result<(), HttpError> {
+/// Checks that the event can be called with GET or HEAD, which only streaming events can: browsers send GET requests for every
+/// link and image of any page, which must not run other handlers.
+fn check_kind(kind: Option<HandlerKind>, unknown_event: impl FnOnce() -> Failure) -> Result<(), HttpError> {
     match kind {
-        None => return Err(unknown_event().into()),
-        Some(kind) if kind != HandlerKind::Streaming => {
+        None => Err(unknown_event().into()),
+        Some(HandlerKind::Streaming) => Ok(()),
+        Some(_) => {
             let error = "Only streaming events can be read with GET. Call this event with POST";
-            return Err(HttpError::method_not_allowed("POST", error));
+            Err(HttpError::method_not_allowed("POST", error))
         }
-        Some(_) => {}
     }
-    // The middleware has checked the origin, if the request has one. A browser that declares a request cross-site but
-    // sends no origin, as for an image, must not bypass that check.
-    let is_foreign = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
-    if is_foreign && !headers.contains_key(ORIGIN) {
-        let error = "A request from another site must have an Origin header, which images and scripts do not send. \
-                     Use EventSource or fetch, and allow the page's origin with --allow-origin";
-        return Err(Failure::new(Code::NOT_ALLOWED, error).into());
-    }
-    Ok(())
 }
 
 /// Checks, for a HEAD request, what can be checked of a call without running its handler or a guard (RFC 9110, 9.3.2).
@@ -176,7 +174,8 @@ async fn respond_with_items(
 ) -> Result<Response, HttpError> {
     let abort_phase = if call.is_stream() { ShutdownPhase::EndingStreams } else { ShutdownPhase::Aborting };
     let aborting = shared.shutdown.reached(abort_phase);
-    let mut items = ItemsBody::new(call, memory, format, shared.config.http.sse_keep_alive_interval, aborting);
+    let keep_alive = shared.config.load().http.sse_keep_alive_interval;
+    let mut items = ItemsBody::new(call, memory, format, keep_alive, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if format == BodyFormat::Events => Poll::Ready(Ok(())),
         first => first,

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf, absolute, is_separator};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode_str;
 use tower_http::services::ServeFile;
@@ -70,7 +70,7 @@ impl StaticFiles {
         }
         match found {
             Found::File { target, named } => respond_with_file(&target, &named, request).await,
-            Found::FolderWithoutSlash => Some(redirect_to_folder(&request)),
+            Found::FolderWithoutSlash => Some(redirect_to_folder(request.uri())),
         }
     }
 }
@@ -128,9 +128,11 @@ fn content_type(file: &Path) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
-fn redirect_to_folder(request: &Request) -> Response {
-    let (path, query) = (request.uri().path(), request.uri().query());
-    let location = query.map_or_else(|| format!("{path}/"), |query| format!("{path}/?{query}"));
+/// Redirects to the same path with a slash behind it. The reference is relative: a proxy may have removed a prefix of the path.
+pub(super) fn redirect_to_folder(target: &Uri) -> Response {
+    let name = target.path().rsplit('/').next().unwrap_or_default();
+    // Without `./`, a colon in the name would make it a scheme.
+    let location = target.query().map_or_else(|| format!("./{name}/"), |query| format!("./{name}/?{query}"));
     let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
     // Always valid: the path and the query of a URI are.
     if let Ok(location) = HeaderValue::try_from(location) {

@@ -1,12 +1,13 @@
 //! What requests pass before they reach a handler: the WebSocket upgrade, the check of origin and host, and CORS.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::Code;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
@@ -20,9 +21,13 @@ use tower_service::Service as _;
 use super::body_guard::GuardedBody;
 use super::error::HttpError;
 use super::state::AppState;
+use super::{events, rate};
+use crate::net::effective_target::EffectiveTarget;
+use crate::net::forwarded::ClientInfo;
 use crate::net::handshake;
 use crate::net::http_connection::{self, HttpConnection, RequestGuard};
 use crate::net::message_check::check_message;
+use crate::origin::Scheme;
 
 /// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -32,21 +37,30 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     let (guard, body_guard) = match request.extensions_mut().remove::<Arc<RequestGuard>>() {
         Some(guard) => (guard, None),
         // The request comes from the program's own listener, so it counts as a connection of its own.
-        None => match state.shared.hub.admit(state.shared.config.max_connections) {
+        None => match state.shared.hub.admit(state.shared.config.load().max_connections) {
             Some(permit) => {
-                let connection = Arc::new(HttpConnection::new(Arc::clone(&state.shared), None, permit));
-                let guard = Arc::new(RequestGuard::new(&connection));
+                let peer = peer_of(&request);
+                let connection = Arc::new(HttpConnection::new(Arc::clone(&state.shared), peer, permit));
+                let guard = Arc::new(RequestGuard::new(&connection, request.headers()));
                 (Arc::clone(&guard), Some(guard))
             }
             None => return HttpError::unavailable("The server has reached its limit of connections").into_response(),
         },
     };
     if handshake::is_upgrade(request.headers()) {
-        return handshake::respond(guard.connection(), &mut request).map(Body::from);
+        return handshake::respond(&guard, &mut request).map(Body::from);
     }
     if let Err((status, error)) = check_message(request.version(), request.headers(), request.uri()) {
-        guard.connection().log_refusal("request", &error);
+        guard.log_refusal("request", &error);
         return rejection_response(status, error);
+    }
+    // Those for events count where their cost is known.
+    let path = request.uri().path();
+    if !path.starts_with(events::PATH)
+        && !rate::is_exempt(path)
+        && let Err(refused) = rate::wait_for_turn(Some(&guard), 0, 1).await
+    {
+        return refused.into_response();
     }
     request.extensions_mut().insert(guard);
     let response = next.run(request).await;
@@ -55,6 +69,11 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
         Some(guard) => response.map(|body| Body::new(GuardedBody::new(body, guard))),
         None => response,
     }
+}
+
+/// Returns the address of the peer, if the program's own listener tells it: with `into_make_service_with_connect_info`.
+fn peer_of(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address)
 }
 
 /// Rejects requests from origins that are not allowed and those with a foreign host; adds CORS headers to the responses
@@ -99,20 +118,26 @@ pub(super) fn cors() -> CorsLayer {
 ///
 /// For routes that are not behind [`upgrade`]: requests of a program's own listener have no [`RequestGuard`] there.
 pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let checked = check_message(request.version(), request.headers(), request.uri())
-        .and_then(|()| http_connection::check_origin_and_host(&state.shared, None, request.headers(), request.uri()));
+    let (version, headers, uri) = (request.version(), request.headers(), request.uri());
+    let client = match request.extensions().get::<Arc<RequestGuard>>() {
+        Some(guard) => guard.client().clone(),
+        None => ClientInfo::of_request(peer_of(&request).into(), headers, &state.shared.config.load()),
+    };
+    // The scheme concerns origins only.
+    let target = EffectiveTarget::of(&client, Scheme::Http, version, headers, uri);
+    let checked = check_message(version, headers, uri)
+        .and_then(|()| http_connection::check_origin_and_host(&state.shared, None, &target));
     let Err((status, error)) = checked else { return next.run(request).await };
-    let address = request.extensions().get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
-    http_connection::log_refusal(&state.shared, address, "request", &error);
+    http_connection::log_refusal(&state.shared, client.address, "request", &error);
     rejection_response(status, error)
 }
 
 /// The response to a request with an origin or a host that is not allowed.
 fn rejection(request: &Request) -> Option<Response> {
     // `upgrade` or our own listener has put it there.
-    let connection = request.extensions().get::<Arc<RequestGuard>>()?.connection();
-    let (status, error) = connection.check_request(request.headers(), request.uri()).err()?;
-    connection.log_refusal("request", &error);
+    let guard = request.extensions().get::<Arc<RequestGuard>>()?;
+    let (status, error) = guard.check_request(request.version(), request.headers(), request.uri()).err()?;
+    guard.log_refusal("request", &error);
     Some(rejection_response(status, error))
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::counted_bytes::counted;
-use super::cursors::{Cursor, CursorError, CursorTable};
+use super::cursors::{Cursor, CursorError, CursorLimits, CursorTable, OpenError, Opened, Peer, Reading};
 use super::error::HttpError;
 use super::request::{PollRequest, unknown_cursor};
 use super::response::json_response;
@@ -22,6 +22,7 @@ use super::run::{CallStep, HttpCall};
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
+use crate::throttle::log_throttled;
 
 /// The streams of a server that are read by polling.
 pub(super) struct PollingStreams {
@@ -66,9 +67,7 @@ struct ParkedStream {
 struct PollGuard<'a> {
     streams: &'a Arc<PollingStreams>,
     event: &'a str,
-    /// The cursor of the request.
-    used: Option<Cursor>,
-    is_parked: bool,
+    reading: Reading,
 }
 
 impl PollingStreams {
@@ -79,21 +78,29 @@ impl PollingStreams {
     /// Responds to a polling request. `event` identifies both the event and its caller: a cursor is valid for the two
     /// that it was issued for. `begin` starts the call of a first request.
     ///
+    /// `peer` is the one of this request; a stream belongs to the peer that has begun it.
+    ///
     /// `memory` counts the response. The stream has a budget of its own, with which `begin` starts its call.
     pub(super) async fn respond(
         self: &Arc<Self>,
         event: &str,
+        peer: Peer,
         poll: PollRequest,
         memory: &Arc<ConnectionBudget>,
         begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<Response, HttpError> {
         let (guard, mut stream) = match poll.cursor {
-            None => self.open(event, memory.of_same_address(), begin)?,
+            None => self.open(event, peer, memory.of_same_address(), begin)?,
             Some(cursor) => self.resume(event, cursor)?,
         };
         let is_stream = stream.call.as_ref().is_none_or(HttpCall::is_stream);
         let mut body = b"{\"items\":[".to_vec();
-        let count = self.read_items(&mut stream, poll.take, &mut body, memory).await?;
+        let evicted = guard.reading.evicted.notified();
+        let count = tokio::select! {
+            biased;
+            () = evicted => return Err(evicted_cursor()),
+            count = self.read_items(&mut stream, poll.take, &mut body, memory) => count?,
+        };
         if count == 0 {
             if let Some(failure) = stream.failure {
                 return Err(failure.into());
@@ -105,30 +112,40 @@ impl PollingStreams {
         body.push(b']');
         if stream.call.is_some() || stream.next_item.is_some() || stream.failure.is_some() {
             let cursor = Cursor::random().ok_or_else(|| {
-                tracing::error!("creating a cursor failed: the system's random number generator is unavailable");
+                log_throttled!(error, "creating a cursor failed: the system's random number generator is unavailable");
                 HttpError::from(Failure::internal(Code::INTERNAL))
             })?;
-            guard.park(cursor, stream);
+            guard.park(cursor, stream)?;
             body.extend_from_slice(format!(",\"cursor\":\"{cursor}\"").as_bytes());
         }
         body.push(b'}');
         Ok(json_response(Body::from(counted(body, memory))))
     }
 
-    /// Begins a stream, if the limit allows one more.
+    /// Begins a stream, if the limits allow one more.
     fn open<'a>(
         self: &'a Arc<Self>,
         event: &'a str,
+        peer: Peer,
         memory: Arc<ConnectionBudget>,
         begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
-        if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
-            let error = "The limit of streams that are read by polling is reached; try again later, or read the event \
-                         as a stream (Accept: text/event-stream)";
-            return Err(Failure::new(Code::BUSY, error).into());
+        let running = self.shared.config.load();
+        let limits = CursorLimits { total: running.http.max_cursors, peer: running.http.max_cursors_per_address };
+        drop(running);
+        let opened = self.lock().cursors.open(Instant::now().into_std(), peer, limits);
+        let Opened { reading, has_evicted, evicted } = opened.map_err(|error| refusal(error, limits))?;
+        if has_evicted && let Some(suppressed) = self.shared.refusals.pass() {
+            let max = limits.total;
+            tracing::warn!(
+                suppressed,
+                "the limit of {max} streams that are read by polling is reached: the client with the most lost its oldest"
+            );
         }
+        // Its handler is dropped here, where the lock is not held.
+        drop(evicted);
         // Created before the call is begun, so that an error there counts the stream off.
-        let guard = self.guard(event, None);
+        let guard = PollGuard { streams: self, event, reading };
         let (call, held) = (Some(begin(&memory)?), HeldBytes::new(&memory));
         Ok((guard, ParkedStream { memory, held, call, next_item: None, failure: None }))
     }
@@ -139,15 +156,13 @@ impl PollingStreams {
         event: &'a str,
         cursor: Cursor,
     ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
-        let stream = self.lock().cursors.take(cursor, event).map_err(|error| match error {
+        let taken = self.lock().cursors.take(cursor, event);
+        let (reading, stream) = taken.map_err(|error| match error {
             CursorError::Unknown => unknown_cursor(),
             CursorError::InUse => Failure::new(Code::BUSY, "Another request is reading with this cursor").into(),
+            CursorError::Evicted => evicted_cursor(),
         })?;
-        Ok((self.guard(event, Some(cursor)), stream))
-    }
-
-    fn guard<'a>(self: &'a Arc<Self>, event: &'a str, used: Option<Cursor>) -> PollGuard<'a> {
-        PollGuard { streams: self, event, used, is_parked: false }
+        Ok((PollGuard { streams: self, event, reading }, stream))
     }
 
     /// Appends up to `max` items, separated by commas, and returns their number. Ends when the time of a poll is over, or
@@ -159,8 +174,11 @@ impl PollingStreams {
         items: &mut Vec<u8>,
         memory: &Arc<ConnectionBudget>,
     ) -> Result<usize, HttpError> {
-        let config = &self.shared.config;
-        let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
+        let (timeout, max_body) = {
+            let config = self.shared.config.load();
+            (config.http.poll_timeout, config.max_message_bytes)
+        };
+        let deadline = clock::after(Instant::now().into_std(), timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
         let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::EndingStreams));
         let (mut count, mut held) = (0, HeldBytes::new(memory));
@@ -190,7 +208,7 @@ impl PollingStreams {
                 }
             };
             // The first item is returned whatever its size, or it could never be read.
-            if count > 0 && items.len() + item.len() >= config.max_message_bytes {
+            if count > 0 && items.len() + item.len() >= max_body {
                 stream.next_item = Some(item);
                 break;
             }
@@ -255,23 +273,52 @@ impl PollingStreams {
 }
 
 impl PollGuard<'_> {
-    /// Parks the stream for the next request, which will name `cursor`.
-    fn park(mut self, cursor: Cursor, stream: ParkedStream) {
-        self.is_parked = true;
-        let idle = self.streams.shared.config.http.cursor_idle_timeout;
+    /// Parks the stream for the next request, which will name `cursor`. Fails if the stream was evicted.
+    fn park(self, cursor: Cursor, stream: ParkedStream) -> Result<(), HttpError> {
+        let idle = self.streams.shared.config.load().http.cursor_idle_timeout;
         self.streams.watch(&stream);
-        let mut state = self.streams.lock();
-        state.cursors.park(Instant::now().into_std(), idle, cursor, self.used, self.event, stream);
-        if !replace(&mut state.has_expiry_task, true) {
-            tokio::spawn(Arc::clone(self.streams).expire());
-        }
+        let parked = {
+            let mut state = self.streams.lock();
+            let now = Instant::now().into_std();
+            let parked = state.cursors.park(now, idle, cursor, &self.reading, self.event, stream);
+            if parked.is_ok() && !replace(&mut state.has_expiry_task, true) {
+                tokio::spawn(Arc::clone(self.streams).expire());
+            }
+            parked
+        };
+        // An evicted stream is dropped here, where the lock is not held.
+        parked.map_err(|stream| {
+            drop(stream);
+            evicted_cursor()
+        })
     }
 }
 
 impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
-        if !self.is_parked {
-            self.streams.lock().cursors.close(self.used);
-        }
+        // Has no effect once the stream is parked.
+        self.streams.lock().cursors.close(&self.reading);
     }
+}
+
+/// The response to a request that would begin one stream too many.
+fn refusal(error: OpenError, limits: CursorLimits) -> HttpError {
+    let (text, retry_after) = match error {
+        OpenError::Full { retry_after } => {
+            (format!("The server's limit of {} streams that are read by polling is reached", limits.total), retry_after)
+        }
+        OpenError::PeerLimit { retry_after } => (
+            format!("This client's address has {} streams that are read by polling, which is the limit", limits.peer),
+            retry_after,
+        ),
+    };
+    let error = format!("{text}; try again later, or read the event as a stream (Accept: text/event-stream)");
+    HttpError::busy(error, retry_after)
+}
+
+/// The error for a stream that was ended in favour of another client's.
+fn evicted_cursor() -> HttpError {
+    let error = "The stream was ended: the server's limit of streams that are read by polling is reached, and this client's \
+                 address had the most of them. Begin again without ?cursor=, later";
+    HttpError::gone(Code::new("cursor_evicted"), error)
 }

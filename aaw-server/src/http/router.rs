@@ -17,7 +17,7 @@ use super::response::json_response;
 use super::state::AppState;
 use super::{client_script, events, middleware, page};
 use crate::error::StartError;
-use crate::net::shutdown_phase::ShutdownPhase;
+use crate::net::health;
 
 /// The program's own routes.
 #[derive(Debug, Default)]
@@ -71,10 +71,11 @@ fn aaw_routes(state: &Arc<AppState>, placement: Placement) -> Router {
         restricted.route("/", any(root_or_file))
     };
     let restricted = restricted.layer(from_fn_with_state(middleware::cors(), middleware::check_origin));
-    // These are public: a load balancer requests `/healthz` by address, and a page of any origin may import the client
+    // These are public: a load balancer requests the health by address, and a page of any origin may import the client
     // script, which does not mean that it may connect.
     let public = Router::new()
-        .route("/healthz", get(health))
+        .route(health::HEALTH_PATH, get(async || health_response(health::health())))
+        .route(health::READINESS_PATH, get(readiness))
         .route("/aaw.js", get(client_script::current))
         .route("/aaw/{*file}", get(client_script::hashed));
     restricted
@@ -123,13 +124,12 @@ async fn method_not_allowed() -> Response {
     HttpError::method_not_allowed("GET, HEAD", "Expected the method GET or HEAD").into_response()
 }
 
-/// `GET /healthz`: whether the server accepts calls.
-async fn health(State(state): State<Arc<AppState>>) -> Response {
-    let (status, body) = match state.shared.shutdown.has_reached(ShutdownPhase::Draining) {
-        false => (StatusCode::OK, r#"{"status":"ok"}"#),
-        true => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#),
-    };
-    // Not cached: an old status is of no use.
+async fn readiness(State(state): State<Arc<AppState>>) -> Response {
+    health_response(health::readiness(&state.shared))
+}
+
+/// The response is not cached: an old status is of no use.
+fn health_response((status, body): (StatusCode, String)) -> Response {
     let mut response = json_response(Body::from(body));
     *response.status_mut() = status;
     response

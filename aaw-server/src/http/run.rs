@@ -1,5 +1,6 @@
 //! A call over HTTP, polled step by step, with the same steps for unary, one-way and streaming handlers.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use aaw_protocol::{Code, Failure, is_protected};
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{IdentifiedCaller, SessionGuard};
 use crate::dispatch::{
-    CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
+    CallSource, Dispatch, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
+    replaced,
 };
 use crate::hub::EventCaller;
 use crate::memory_budget::{Admission, CallBudget, ConnectionBudget, out_of_memory_budget};
@@ -41,6 +43,9 @@ pub(super) struct HttpCall {
     max_message: usize,
     /// Completes when the session that authorized the call has ended.
     session_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Completes when the call is ended because its events were replaced. `None` for a call that is over.
+    generation_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    dispatch: Arc<Dispatch>,
     /// Keeps the session registered as in use, so that its end is noticed.
     _session: Option<Arc<SessionGuard>>,
 }
@@ -66,7 +71,10 @@ impl HttpCall {
     ) -> Result<Self, Failure> {
         // Read once: the session that authorizes the call is the one whose end stops it.
         let session = is_protected(event).then(|| caller.context().session.current()).flatten();
-        let request = DispatchRequest { event, source: CallSource::Http, body, mode, session: session.as_deref() };
+        // Counted before, so that the call can wait.
+        let cost = Cell::new(0);
+        let (source, session_guard) = (CallSource::Http, session.as_deref());
+        let request = DispatchRequest { event, source, body, mode, session: session_guard, cost: &cost };
         let mut response = Vec::new();
         let frame = ResponseFrame::new(&mut response, 0);
         let state = match shared.dispatch.begin::<_, NoUpload>(request, frame, caller, None) {
@@ -79,13 +87,18 @@ impl HttpCall {
             let ended = Arc::clone(guard.session()).wait_until_ended();
             Box::pin(ended) as Pin<Box<dyn Future<Output = ()> + Send>>
         });
+        let generation_end = matches!(state, HttpCallState::Pending(_) | HttpCallState::Stream(_)).then(|| {
+            let generations = &shared.dispatch.generations;
+            Box::pin(generations.ended(generations.current())) as Pin<Box<dyn Future<Output = ()> + Send>>
+        });
         let mut budget = CallBudget::new(memory, CALL);
         match &state {
             HttpCallState::Done(response, _) => budget.set(response.capacity()),
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
-        Ok(Self { state, budget, max_message: shared.config.max_message_bytes, session_end, _session: session })
+        let (dispatch, max_message) = (Arc::clone(&shared.dispatch), shared.dispatch.max_response);
+        Ok(Self { state, budget, max_message, session_end, generation_end, dispatch, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -121,6 +134,13 @@ impl HttpCall {
                 self.finish();
                 return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
             }
+        }
+        if let Some(generation_end) = &mut self.generation_end
+            && generation_end.as_mut().poll(cx).is_ready()
+        {
+            self.finish();
+            self.dispatch.generations.count_ended(1);
+            return Poll::Ready(CallStep::Failed(replaced()));
         }
         match self.admit(cx) {
             Admission::Run => {}
@@ -173,7 +193,7 @@ impl HttpCall {
 
     /// Drops the handler, if it still exists.
     fn finish(&mut self) {
-        (self.state, self.session_end) = (HttpCallState::Finished, None);
+        (self.state, self.session_end, self.generation_end) = (HttpCallState::Finished, None, None);
         self.budget.set(0);
     }
 }

@@ -6,20 +6,24 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use super::body_guard::GuardedBody;
 use super::direct;
-use super::files::StaticFiles;
+use super::error::HttpError;
+use super::files::{StaticFiles, redirect_to_folder};
 use super::router::{self, Placement, Routes};
 use super::state::AppState;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::net::accept::RequestService;
 use crate::net::context::ServerContext;
+use crate::net::handshake;
 use crate::net::http_connection::RequestGuard;
+use crate::net::request_service::RequestService;
+use crate::path_prefix::{Below, PathPrefix};
 
 /// Responds to the requests of the server's own listener. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub(crate) struct HttpService {
     router: Router,
     /// The state for requests past the router. `None` if the program has routes of its own, which may be for events.
     direct: Option<Arc<AppState>>,
+    prefix: PathPrefix,
 }
 
 impl RequestService for HttpService {
@@ -40,7 +45,8 @@ impl RequestService for HttpService {
     fn new(shared: &Arc<ServerContext>, routes: Routes) -> Result<Self, StartError> {
         let state = AppState::new(shared)?;
         let direct = routes.is_empty().then(|| Arc::clone(&state));
-        Ok(Self { router: router::build(&state, routes, Placement::Standalone)?, direct })
+        let prefix = shared.config.load().path_prefix.clone();
+        Ok(Self { router: router::build(&state, routes, Placement::Standalone)?, direct, prefix })
     }
 
     fn respond(
@@ -48,11 +54,31 @@ impl RequestService for HttpService {
         mut request: Request<Incoming>,
         guard: RequestGuard,
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let early = match self.prefix.strip(request.uri()) {
+            Below::Unchanged => None,
+            Below::Stripped(target) => {
+                *request.uri_mut() = target;
+                None
+            }
+            // Relative links of the page at the prefix need the slash.
+            Below::AtPrefix(_)
+                if matches!(*request.method(), Method::GET | Method::HEAD)
+                    && !handshake::is_upgrade(request.headers()) =>
+            {
+                Some(redirect_to_folder(request.uri()))
+            }
+            Below::AtPrefix(target) => {
+                *request.uri_mut() = target;
+                None
+            }
+            Below::Outside => Some(HttpError::outside_prefix(&self.prefix).into_response()),
+        };
         let guard = Arc::new(guard);
         request.extensions_mut().insert(Arc::clone(&guard));
-        let Self { mut router, direct } = self.clone();
+        let Self { mut router, direct, .. } = self.clone();
         async move {
             let response = match &direct {
+                _ if let Some(early) = early => early,
                 Some(state) if direct::is_for(&request) => direct::respond(state, &guard, request.map(Body::new)).await,
                 _ => router.call(request).await.unwrap_or_else(|never: Infallible| match never {}),
             };

@@ -17,7 +17,7 @@ pub(super) struct AppState {
 
 impl AppState {
     pub(super) fn new(shared: &Arc<ServerContext>) -> Result<Arc<Self>, StartError> {
-        let files = shared.config.http.static_dir.as_deref().map(StaticFiles::open).transpose()?;
+        let files = shared.config.load().http.static_dir.as_deref().map(StaticFiles::open).transpose()?;
         let shared = Arc::clone(shared);
         Ok(Arc::new(Self { polling: PollingStreams::new(Arc::clone(&shared)), shared, files }))
     }

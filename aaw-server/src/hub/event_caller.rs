@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aaw_protocol::{Code, Failure};
 use tokio::runtime::Handle;
 
-use crate::auth::{CallContext, IdentifiedCaller, Service};
+use crate::auth::{CallContext, IdentifiedCaller, Service, SessionScope};
 use crate::hub::hub::Hub;
 use crate::hub::peer::Peer;
 
@@ -38,6 +38,8 @@ pub(crate) struct EventCaller {
 #[derive(Debug)]
 enum CallOrigin {
     Connection(Arc<Peer>),
+    /// A connection, as its `_open` hooks use it.
+    Opening(Arc<Peer>),
     /// Nothing can be pushed to it, and it is a member of no room.
     /// Boxed, so that connections do not reserve the memory for it.
     Request(Box<CallContext>),
@@ -46,6 +48,23 @@ enum CallOrigin {
 impl EventCaller {
     pub(crate) fn for_connection(services: Arc<HostServices>, peer: Arc<Peer>) -> Arc<Self> {
         Arc::new(Self { origin: CallOrigin::Connection(peer), services })
+    }
+
+    /// Returns the caller for the `_open` hooks of this caller's connection.
+    pub(crate) fn opening(self: &Arc<Self>) -> Arc<Self> {
+        match self.peer() {
+            Ok(peer) => {
+                let origin = CallOrigin::Opening(Arc::clone(peer));
+                Arc::new(Self { origin, services: Arc::clone(&self.services) })
+            }
+            Err(_) => Arc::clone(self),
+        }
+    }
+
+    /// Returns what a session that this caller's handler starts belongs to. `_open` runs for each connection: what it
+    /// stored would remain for each of them.
+    pub(super) fn session_scope(&self) -> SessionScope {
+        if matches!(self.origin, CallOrigin::Opening(_)) { SessionScope::Connection } else { SessionScope::Store }
     }
 
     #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "there are no HTTP requests"))]
@@ -59,7 +78,7 @@ impl EventCaller {
     /// `no_connection` for an HTTP request.
     pub(super) fn peer(&self) -> Result<&Arc<Peer>, Failure> {
         match &self.origin {
-            CallOrigin::Connection(peer) => Ok(peer),
+            CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => Ok(peer),
             CallOrigin::Request(_) => Err(Failure::new(Code::NO_CONNECTION, "A call over HTTP has no connection")),
         }
     }
@@ -68,7 +87,7 @@ impl EventCaller {
 impl IdentifiedCaller for EventCaller {
     fn context(&self) -> &CallContext {
         match &self.origin {
-            CallOrigin::Connection(peer) => &peer.context,
+            CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => &peer.context,
             CallOrigin::Request(context) => context,
         }
     }

@@ -25,6 +25,7 @@ use crate::hub::mailbox::connection_ended;
 use crate::hub::peer::Peer;
 use crate::hub::push::{push_frame, reserved_name};
 use crate::hub::rooms::member_json;
+use crate::throttle::log_throttled;
 
 /// The most bytes of responses that a call of a room collects; further responses fail as `too_large`.
 const MAX_COLLECTED: usize = 64 << 20;
@@ -41,13 +42,14 @@ enum HostOp {
 }
 
 /// All operations, by name.
-const OPERATIONS: [(&str, HostOp); 11] = [
+const OPERATIONS: [(&str, HostOp); 12] = [
     ("room/join", HostOp::Immediate(join_room)),
     ("room/leave", HostOp::Immediate(leave_room)),
     ("room/emit", HostOp::Immediate(emit_to_room)),
     ("room/size", HostOp::Immediate(room_size)),
     ("room/members", HostOp::Immediate(room_members)),
     ("identity", HostOp::Immediate(identity)),
+    ("handshake", HostOp::Immediate(handshake)),
     ("ws/is_connected", HostOp::Immediate(is_connected)),
     ("ws/send_async", HostOp::Awaited(|caller, args| Box::pin(call_client(caller, args)))),
     ("room/send_async", HostOp::Awaited(|caller, args| Box::pin(call_room(caller, args)))),
@@ -190,6 +192,14 @@ fn identity(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
     Ok(caller.context().identity_json().unwrap_or_else(|| "null".into()))
 }
 
+fn handshake(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
+    let kept = caller.context().handshake.as_ref().map(|handshake| handshake.json().to_owned());
+    kept.ok_or_else(|| {
+        let error = "The handshake was not kept: when it took place, no events that this server had loaded read it";
+        Failure::new(Code::UNREACHABLE, error)
+    })
+}
+
 fn is_connected(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
     Ok(caller.peer().is_ok_and(|peer| peer.mailbox.is_connected()).to_string())
 }
@@ -269,7 +279,7 @@ fn authenticate(caller: Arc<EventCaller>, args: String) -> HostOpFuture {
     Box::pin(async move {
         let AuthenticateArgs { user } = serde_json::from_str(&args)
             .map_err(|error| Failure::new(Code::HANDLER, format!("authenticate: {error}")))?;
-        auth.authenticate(caller.context(), user).await
+        auth.authenticate(caller.context(), user, caller.session_scope()).await
     })
 }
 
@@ -283,7 +293,7 @@ fn log_out(caller: Arc<EventCaller>, _args: String) -> HostOpFuture {
 fn parse<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
     serde_json::from_str(args).map_err(|error| {
         // aaw-event has serialized them, possibly a version that this server does not support.
-        tracing::error!(%error, "a module called a host operation with arguments that this server cannot parse");
+        log_throttled!(error, %error, "a module called a host operation with arguments that this server cannot parse");
         Failure::internal(Code::INTERNAL)
     })
 }
@@ -314,6 +324,7 @@ mod tests {
     use crate::hub::event_caller::HostServices;
     use crate::hub::hub::{ConnectionGuard, Hub};
     use crate::hub::mailbox::{Command, Mailbox};
+    use crate::request_info::KeptHandshake;
 
     fn services() -> Arc<HostServices> {
         HostServices::new(Arc::new(Hub::default()), None, 100)
@@ -327,8 +338,12 @@ mod tests {
     }
 
     fn request(services: &Arc<HostServices>) -> Arc<EventCaller> {
+        request_with(services, None)
+    }
+
+    fn request_with(services: &Arc<HostServices>, handshake: Option<Box<KeptHandshake>>) -> Arc<EventCaller> {
         let session = SessionSlot::for_request(None);
-        let context = CallContext { id: Uuid::new_v4(), client_key: None, address: None, session };
+        let context = CallContext { id: Uuid::new_v4(), client_key: None, address: None, session, handshake };
         EventCaller::for_request(Arc::clone(services), context)
     }
 
@@ -404,6 +419,16 @@ mod tests {
         let call = awaited(&caller, "ws/send_async", r#"{"to":null,"event":"e","data":1,"timeout_ms":1}"#);
         assert_eq!(call.unwrap_err().code, Code::NO_CONNECTION);
         assert_eq!(caller.host_op("room/leave", r#"{"name":"r"}"#), Ok("null".into()));
+    }
+
+    #[test]
+    fn the_handshake_is_that_which_was_kept() {
+        let services = services();
+        assert_eq!(request(&services).host_op("handshake", "{}").unwrap_err().code, Code::UNREACHABLE);
+        let handshake = aaw_event::Handshake::new("/").with_header("x", "1");
+        let caller = request_with(&services, Some(KeptHandshake::new(&handshake)));
+        let json = caller.host_op("handshake", "{}").unwrap();
+        assert_eq!(serde_json::from_str::<aaw_event::Handshake>(&json).unwrap(), handshake);
     }
 
     #[test]

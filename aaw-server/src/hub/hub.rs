@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::address_limits::{Address, AddressPermit};
 use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
@@ -17,6 +18,8 @@ use crate::hub::push::push_frame;
 use crate::hub::resumable::ResumableConnections;
 use crate::hub::rooms::Rooms;
 use crate::memory_budget::{ConnectionBudget, ProcessBudget};
+use crate::request_info::KeptHandshake;
+use crate::throttle::log_throttled;
 
 /// The connections of a server, and their rooms.
 #[derive(Debug, Default)]
@@ -44,9 +47,21 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     hub: Arc<Hub>,
+    /// Counts it for its address, if that is known and limited.
+    address: Option<AddressPermit>,
 }
 
 impl ConnectionPermit {
+    /// Counts the connection for its address, too.
+    pub(crate) fn set_address(&mut self, address: AddressPermit) {
+        self.address = Some(address);
+    }
+
+    /// Returns the address that the connection is counted for.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.address.as_ref().map(AddressPermit::address)
+    }
+
     /// Completes when handlers that still run are dropped, see [`Hub::stop`].
     pub(crate) async fn stopped(&self) {
         // An error means that the hub is gone, which the permit prevents.
@@ -75,6 +90,11 @@ impl ConnectionGuard {
     /// Returns a permit for a socket that is closed while its connection goes on.
     pub(crate) fn closing_permit(&self) -> Option<ConnectionPermit> {
         self.hub.admit(usize::MAX)
+    }
+
+    /// Returns the address that the connection is counted for.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.permit.as_ref().and_then(ConnectionPermit::address)
     }
 
     /// Returns the connections that can be resumed.
@@ -111,13 +131,38 @@ impl Hub {
 
     /// Admits one more connection, unless there are `max` already.
     pub(crate) fn admit(self: &Arc<Self>, max: usize) -> Option<ConnectionPermit> {
-        let permit = ConnectionPermit { hub: Arc::clone(self) };
+        let permit = ConnectionPermit { hub: Arc::clone(self), address: None };
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         // Those that are away have a permit, but no socket.
         (before < max || before - self.resumable.away().min(before) < max).then_some(permit)
     }
 
+    /// Returns how many more connections can be admitted, of `max`.
+    pub(crate) fn free(&self, max: usize) -> usize {
+        let admitted = self.admitted.load(Ordering::Acquire);
+        max.saturating_sub(admitted.saturating_sub(self.resumable.away()))
+    }
+
     /// Inserts a connection. From here on broadcasts reach it.
+    pub(crate) fn insert_with_handshake(
+        self: &Arc<Self>,
+        permit: ConnectionPermit,
+        client_key: Option<Box<str>>,
+        address: Option<IpAddr>,
+        handshake: Option<Box<KeptHandshake>>,
+        mailbox: Mailbox,
+    ) -> ConnectionGuard {
+        let peer = Peer::with_handshake(client_key, address, handshake, mailbox);
+        self.peers.insert(peer.id(), Arc::clone(&peer));
+        // Inserted before `draining` is read: either `drain` finds the connection in the table, or it is seen here.
+        if self.draining.load(Ordering::SeqCst) {
+            peer.mailbox.post(Command::Drain);
+        }
+        ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+    }
+
+    /// Inserts a connection whose handshake is not kept.
+    #[cfg(test)]
     pub(crate) fn insert(
         self: &Arc<Self>,
         permit: ConnectionPermit,
@@ -125,13 +170,7 @@ impl Hub {
         address: Option<IpAddr>,
         mailbox: Mailbox,
     ) -> ConnectionGuard {
-        let peer = Peer::new(client_key, address, mailbox);
-        self.peers.insert(peer.id(), Arc::clone(&peer));
-        // Inserted before `draining` is read: either `drain` finds the connection in the table, or it is seen here.
-        if self.draining.load(Ordering::SeqCst) {
-            peer.mailbox.post(Command::Drain);
-        }
-        ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+        self.insert_with_handshake(permit, client_key, address, None, mailbox)
     }
 
     /// Returns what a thread outside of the runtime is to do in short intervals: what waits for a task that a blocked worker
@@ -157,6 +196,11 @@ impl Hub {
     /// Returns what all connections hold, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.memory.used()
+    }
+
+    /// Ends the calls of this generation of events, and of those before it.
+    pub(crate) fn end_generation(&self, generation: u64) {
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::EndGeneration(generation)));
     }
 
     /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls
@@ -193,7 +237,7 @@ impl Hub {
     pub(crate) fn broadcast(&self, data: &str, max_message: usize, except: Option<Uuid>) {
         match push_frame(BROADCAST, data, max_message) {
             Ok(frame) => drop(self.push_to_all(&frame, except)),
-            Err(failure) => tracing::error!("a broadcast was not sent: {failure}"),
+            Err(failure) => log_throttled!(error, "a broadcast was not sent: {failure}"),
         }
     }
 

@@ -74,6 +74,8 @@ pub(crate) enum Command {
     DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
     SessionEnded(Arc<Session>),
+    /// The calls of this generation of events, and of those before it, are to be ended.
+    EndGeneration(u64),
     /// Accept no new calls, and close when the running ones have completed.
     Drain,
     /// End the streams that still run.
@@ -281,7 +283,32 @@ pub(crate) struct Mailbox {
     /// Whether there may be commands, so that the hot path of the connection's task takes no lock when there are none.
     has_commands: AtomicBool,
     waker: AtomicWaker,
-    limits: PushLimits,
+    /// Smaller than [`PushLimits`], since each connection has them.
+    limits: SmallLimits,
+}
+
+/// [`PushLimits`] of less than 4 GiB each; `u32::MAX` is no limit.
+#[derive(Debug, Clone, Copy)]
+struct SmallLimits {
+    burst: u32,
+    sustained: u32,
+}
+
+impl From<PushLimits> for SmallLimits {
+    fn from(limits: PushLimits) -> Self {
+        let small = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
+        Self { burst: small(limits.burst), sustained: small(limits.sustained) }
+    }
+}
+
+impl SmallLimits {
+    fn burst(self) -> usize {
+        if self.burst == u32::MAX { usize::MAX } else { self.burst as usize }
+    }
+
+    fn sustained(self) -> usize {
+        if self.sustained == u32::MAX { usize::MAX } else { self.sustained as usize }
+    }
 }
 
 /// The limits of the bytes that are pushed and not written.
@@ -336,12 +363,12 @@ struct MailboxState {
 
 impl MailboxState {
     /// Adds to the bytes that wait. `false` if they then exceed the burst limit.
-    fn add_cost(&mut self, cost: usize, limits: PushLimits) -> bool {
+    fn add_cost(&mut self, cost: usize, limits: SmallLimits) -> bool {
         let queued = self.pushed + self.bounded * size_of::<Command>();
         // What was written is retained until it is acknowledged.
         let queued = queued.max(self.retained.as_ref().map_or(0, RetainedLog::memory));
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
-        if queued > 0 && queued + cost > limits.burst {
+        if queued > 0 && queued + cost > limits.burst() {
             return false;
         }
         self.pushed += cost;
@@ -391,7 +418,12 @@ impl MailboxState {
 impl Mailbox {
     pub(crate) fn new(limits: PushLimits, opening: Opening) -> Self {
         let state = MailboxState { opening, ..MailboxState::default() };
-        Self { state: Mutex::new(state), has_commands: AtomicBool::new(false), waker: AtomicWaker::new(), limits }
+        Self {
+            state: Mutex::new(state),
+            has_commands: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            limits: limits.into(),
+        }
     }
 
     /// Creates the mailbox of a connection that is open.
@@ -439,7 +471,7 @@ impl Mailbox {
             retained.push(frame);
             is_unacknowledged = retained.bytes() / UNCOUNTED_UNACKNOWLEDGED != before / UNCOUNTED_UNACKNOWLEDGED;
         }
-        let exceeds = state.pushed > self.limits.sustained && !std::mem::replace(&mut state.over_sustained, true);
+        let exceeds = state.pushed > self.limits.sustained() && !std::mem::replace(&mut state.over_sustained, true);
         // The task of a blocked socket has no turns otherwise.
         let is_uncounted =
             state.blocked && state.pushed / UNCOUNTED_PUSHES != (state.pushed - frame.frame_len()) / UNCOUNTED_PUSHES;
@@ -627,7 +659,7 @@ impl Mailbox {
         state.written += progress.written as u64;
         state.pushed = state.pushed.saturating_sub(progress.pushed);
         state.taken = 0;
-        if state.pushed <= self.limits.sustained {
+        if state.pushed <= self.limits.sustained() {
             state.over_sustained = false;
         }
         if !buffer.is_empty() {
@@ -675,7 +707,7 @@ impl Mailbox {
     /// so whether the sustained limit is exceeded, and is woken when that changes.
     pub(crate) fn log_state(&self) -> LogState {
         let mut state = self.lock();
-        state.over_sustained = state.pushed > self.limits.sustained;
+        state.over_sustained = state.pushed > self.limits.sustained();
         state.log_state()
     }
 

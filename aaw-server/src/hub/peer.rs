@@ -10,6 +10,7 @@ use crate::auth::{CallContext, Session, SessionObserver, SessionSlot};
 use aaw_protocol::websocket::SharedFrame;
 
 use crate::hub::mailbox::{Command, Mailbox, PushError, Pushed};
+use crate::request_info::KeptHandshake;
 
 /// A connection: its identity, the mailbox of the task that owns its socket, and the rooms that it has joined.
 ///
@@ -56,11 +57,21 @@ impl JoinedRooms {
 }
 
 impl Peer {
+    #[cfg(test)]
     pub(super) fn new(client_key: Option<Box<str>>, address: Option<IpAddr>, mailbox: Mailbox) -> Arc<Self> {
+        Self::with_handshake(client_key, address, None, mailbox)
+    }
+
+    pub(super) fn with_handshake(
+        client_key: Option<Box<str>>,
+        address: Option<IpAddr>,
+        handshake: Option<Box<KeptHandshake>>,
+        mailbox: Mailbox,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let observer: Weak<dyn SessionObserver> = weak.clone();
             let session = SessionSlot::for_connection(observer);
-            let context = CallContext { id: Uuid::new_v4(), client_key, address, session };
+            let context = CallContext { id: Uuid::new_v4(), client_key, address, session, handshake };
             Self { context, mailbox, joined: Mutex::default() }
         })
     }

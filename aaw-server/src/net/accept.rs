@@ -1,37 +1,31 @@
-//! TCP connections: from accepting one until it is a WebSocket, or its HTTP requests have been responded to.
+//! Accepts connections, or refuses those beyond the limit.
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::fmt;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use aaw_protocol::{Code, Failure, codec};
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use futures_util::future::join_all;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
-use crate::config::Config;
-use crate::error::StartError;
 use crate::hub::ConnectionPermit;
+use crate::net::admission::{self, Refusal};
 use crate::net::context::ServerContext;
-use crate::net::disconnect::DisconnectDetector;
-use crate::net::error_body::{ErrorBodies, MAX_HEAD_BYTES};
-use crate::net::http_connection::{HttpConnection, RequestGuard};
-use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
-use crate::net::keep_alive::{self, KeepAlive};
-use crate::net::lingering_close::LingeringClose;
-use crate::net::shutdown_phase::ShutdownPhase;
-use crate::net::write_timeout::WriteTimeout;
+use crate::net::http_connection::HttpConnection;
+use crate::net::listener::{Accepted, Listener};
+use crate::net::proxy_protocol;
+use crate::net::request_service::RequestService;
+use crate::net::serve_http1::serve_http1;
+#[cfg(all(feature = "tls", feature = "http"))]
+use crate::net::serve_http2::serve_http2;
+#[cfg(feature = "tls")]
+use crate::net::tls_handshake;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::trusted_proxy::Peer;
 
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -39,34 +33,20 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long sending the refusal of a connection may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Responds to the HTTP requests of the listener's connections. The implementation depends on the feature `http`: with
-/// it, events over HTTP, pages and the program's own routes; without it, [`UpgradeOnly`](super::upgrade_only).
-pub(crate) trait RequestService: Clone + Send + Sync + 'static {
-    /// The program's own routes, served beside aaw's.
-    type Routes: fmt::Debug + Default;
-    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
-
-    /// Checks that what the config refers to, such as the folder of static files, exists.
-    fn check_config(config: &Config) -> Result<(), StartError>;
-
-    fn new(shared: &Arc<ServerContext>, routes: Self::Routes) -> Result<Self, StartError>;
-
-    /// Responds to one request. The service keeps the guard as long as the request is in progress: if it has a body that
-    /// is sent gradually, until that is sent or dropped.
-    fn respond(
-        &self,
-        request: Request<Incoming>,
-        guard: RequestGuard,
-    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
-}
+/// The refused connections whose requests are read to their end at the same time.
+static LINGERING_REFUSALS: Semaphore = Semaphore::const_new(256);
 
 /// Accepts connections until it is dropped.
-pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService, shared: &Arc<ServerContext>) {
+pub(crate) async fn accept(listeners: &[Listener], service: &impl RequestService, shared: &Arc<ServerContext>) {
+    join_all(listeners.iter().map(|listener| accept_on(listener, service, shared))).await;
+}
+
+async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &Arc<ServerContext>) {
     loop {
-        let (socket, address) = match listener.accept().await {
+        let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(suppressed) = shared.refusals.pass() {
+                if let Some(suppressed) = shared.dispatch.throttles.accept_errors.pass() {
                     tracing::warn!(suppressed, "accepting a connection failed: {error}");
                 }
                 // A connection that was closed before it was accepted does no harm. Other errors, such as too many open
@@ -77,97 +57,109 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
                 continue;
             }
         };
-        match shared.hub.admit(shared.config.max_connections) {
-            Some(permit) => {
-                tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
+        match admission::admit(shared, accepted.peer()) {
+            Ok(permit) => {
+                tokio::spawn(serve(accepted, service.clone(), Arc::clone(shared), permit));
             }
-            None => {
-                if let Some(suppressed) = shared.refusals.pass() {
-                    let max = shared.config.max_connections;
-                    tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
+            Err(refusal) => {
+                admission::log_refusal(shared, accepted.peer().address(), &refusal);
+                match accepted {
+                    // Its client would not understand the response.
+                    #[cfg(feature = "tls")]
+                    Accepted::Tcp(socket, _) if shared.config.load().tls.is_some() => drop(socket),
+                    Accepted::Tcp(socket, _) => drop(tokio::spawn(refuse(socket, refusal))),
+                    #[cfg(unix)]
+                    Accepted::Unix(socket) => drop(tokio::spawn(refuse(socket, refusal))),
                 }
-                tokio::spawn(refuse(socket));
             }
         }
     }
 }
 
-/// Serves one TCP connection until it is upgraded or closed.
+/// Serves one connection until it is upgraded or closed.
 async fn serve(
+    accepted: Accepted,
+    service: impl RequestService,
+    shared: Arc<ServerContext>,
+    mut permit: ConnectionPermit,
+) {
+    let peer = accepted.peer();
+    match accepted {
+        Accepted::Tcp(mut socket, address) => {
+            set_socket_options(&socket, address);
+            #[cfg(feature = "tls")]
+            let config = shared.config.load().tls.as_ref().map(|tls| Arc::clone(tls.server_config()));
+            // Before TLS, which a proxy in front of it passes on.
+            let peer = match stated_peer(&mut socket, peer, &shared, &mut permit).await {
+                Ok(peer) => peer,
+                Err(refusal) => {
+                    drop(permit);
+                    #[cfg(feature = "tls")]
+                    let refusal = refusal.filter(|_| config.is_none());
+                    if let Some(refusal) = refusal {
+                        refuse(socket, refusal).await;
+                    }
+                    return;
+                }
+            };
+            #[cfg(feature = "tls")]
+            if let Some(config) = config {
+                // Boxed: larger than all else, and plain connections need none of it.
+                return Box::pin(serve_encrypted(socket, peer, &config, service, shared, permit)).await;
+            }
+            let connection = Arc::new(HttpConnection::new(shared, peer, permit));
+            serve_http1(socket, &connection, service).await;
+        }
+        #[cfg(unix)]
+        Accepted::Unix(mut socket) => match stated_peer(&mut socket, peer, &shared, &mut permit).await {
+            Ok(peer) => {
+                let connection = Arc::new(HttpConnection::new(shared, peer, permit));
+                serve_http1(socket, &connection, service).await;
+            }
+            Err(Some(refusal)) => {
+                drop(permit);
+                refuse(socket, refusal).await;
+            }
+            Err(None) => {}
+        },
+    }
+}
+
+/// Returns who the connection is from, if its proxy states that with the PROXY protocol, which then counts for the limits of
+/// its address. The error is a refusal, or none if the connection is just closed.
+async fn stated_peer(
+    socket: &mut (impl AsyncRead + Unpin),
+    peer: Peer,
+    shared: &ServerContext,
+    permit: &mut ConnectionPermit,
+) -> Result<Peer, Option<Refusal>> {
+    let stated = proxy_protocol::accept(socket, peer, shared).await.ok_or(None)?;
+    if stated != peer {
+        admission::admit_client(shared, permit, stated).map_err(|refusal| {
+            admission::log_refusal(shared, stated.address(), &refusal);
+            Some(refusal)
+        })?;
+    }
+    Ok(stated)
+}
+
+/// Serves one connection over TLS, with the version of HTTP that the client has selected.
+#[cfg(feature = "tls")]
+async fn serve_encrypted(
     socket: TcpStream,
-    address: SocketAddr,
+    peer: Peer,
+    config: &Arc<rustls::ServerConfig>,
     service: impl RequestService,
     shared: Arc<ServerContext>,
     permit: ConnectionPermit,
 ) {
-    set_socket_options(&socket, address);
-    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } = *shared.config;
-    let draining = shared.shutdown.reached(ShutdownPhase::Draining);
-    let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
-    let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
-    let backlog = socket.backlog();
-    let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
-    let socket = LingeringClose::new(socket, Arc::clone(&connection));
-    let socket = ErrorBodies::new(socket, Arc::clone(&connection));
-    let keep_alive = KeepAlive::new(keep_alive_timeout);
-    let respond = service_fn(|request: Request<Incoming>| {
-        let is_connect = request.method() == Method::CONNECT;
-        let has_body = !request.body().is_end_stream();
-        let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
-        let connection = Arc::clone(&connection);
-        let response = service.respond(request, RequestGuard::new(&connection));
-        async move {
-            let mut response = response.await;
-            let status = response.status();
-            if status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success()) {
-                connection.set_upgraded();
-            }
-            // hyper closes the connection if it is stopping, or if a body was not read to its end.
-            let may_close =
-                (has_body && !status.is_success()) || connection.shared.shutdown.has_reached(ShutdownPhase::Draining);
-            if let Some(keep_alive) = keep_alive
-                && !may_close
-            {
-                keep_alive.announce(&mut response);
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut http = http1::Builder::new();
-    // hyper has one timeout for the head of a request and for the time before it.
-    http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
-    http.keep_alive(!keep_alive_timeout.is_zero());
-    let between = if keep_alive_timeout.is_zero() { handshake_timeout } else { keep_alive_timeout };
-    let idle = wait_until_idle(&connection, &backlog, IdleTimeout { first: handshake_timeout, between });
-    let http = http.serve_connection(TokioIo::new(socket), respond).with_upgrades();
-    tokio::pin!(http);
-    let mut has_had_turn = false;
-    let refused = poll_fn(|cx| connection.poll_refused(&mut has_had_turn, cx));
-    let result = tokio::select! {
-        // What the requests do in their turn decides whether the connection is closed.
-        biased;
-        result = http.as_mut() => result,
-        () = refused => {
-            return tracing::debug!(peer = %address, "closed an HTTP connection that held too much memory");
-        }
-        () = idle => return tracing::debug!(peer = %address, "closed an idle HTTP connection"),
-        () = draining => {
-            http.as_mut().graceful_shutdown();
-            // A request in progress gets its response. The rest of one that is still arriving is not waited for: it
-            // might never arrive.
-            let finish = poll_fn(|cx| match http.as_mut().poll(cx) {
-                Poll::Pending if !connection.is_active() && !backlog.is_pending() => Poll::Ready(Ok(())),
-                result => result,
-            });
-            tokio::select! {
-                result = finish => result,
-                // Handlers have been dropped by then. What they have written may still be sent for a while.
-                () = async { aborting.await; tokio::time::sleep(close_timeout).await } => return,
-            }
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(peer = %address, "an HTTP connection failed: {error}");
+    let Some(stream) = tls_handshake::handshake(socket, peer, config, &shared).await else { return };
+    let connection = Arc::new(HttpConnection::encrypted(shared, peer, permit));
+    match stream.get_ref().1.alpn_protocol() {
+        protocol if Tls::is_challenge(protocol) => {}
+        #[cfg(feature = "http")]
+        Some(b"h2") => serve_http2(stream, &connection, service).await,
+        _ => serve_http1(stream, &connection, service).await,
     }
 }
 
@@ -190,20 +182,18 @@ fn keepalive() -> TcpKeepalive {
     keepalive
 }
 
-/// Responds 503 without reading the request, since the limit of connections is reached.
-async fn refuse(mut socket: TcpStream) {
-    let mut body = Vec::new();
-    codec::failure(&mut body, &Failure::new(Code::BUSY, "The server has reached its limit of connections"));
-    let mut response = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 5\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    response.extend_from_slice(&body);
+/// Responds without handling the request, since a limit of connections is reached.
+async fn refuse(mut socket: impl AsyncRead + AsyncWrite + Unpin, refusal: Refusal) {
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
-        socket.write_all(&response).await?;
-        socket.shutdown().await
+        socket.write_all(&refusal.response()).await?;
+        socket.shutdown().await?;
+        // Closing while the request arrives would reset the connection, and the client might not receive the response. Of
+        // many, most are closed at once: they must not use up the open files.
+        if let Ok(_lingering) = LINGERING_REFUSALS.try_acquire() {
+            let mut discarded = [0; 1024];
+            while socket.read(&mut discarded).await? > 0 {}
+        }
+        Ok::<_, io::Error>(())
     })
     .await;
 }

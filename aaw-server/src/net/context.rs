@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 
-use aaw_protocol::server::ServerConfig;
-
-use crate::config::Config;
+use crate::address_limits::AddressLimits;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
-use crate::net::origin_check::OriginCheck;
+use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
+use crate::readiness::Readiness;
 use crate::throttle::Throttle;
 
 /// The state of one server.
 pub(crate) struct ServerContext {
-    pub(crate) origin_check: OriginCheck,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) address_limits: AddressLimits,
     pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
-    /// Bounds how often the log reports refused clients, so that they cannot flood it.
+    /// Bounds how often the log reports that the limit of connections is reached.
     pub(crate) refusals: Throttle,
-    pub(crate) config: Arc<Config>,
-    /// The part of it that the protocol applies.
-    pub(crate) protocol: Arc<ServerConfig>,
+    pub(crate) config: RunningConfig,
     pub(crate) shutdown: Shutdown,
+    /// What `/readyz` reports. Shared with parts of the server that set conditions of their own.
+    pub(crate) readiness: Arc<Readiness>,
     pub(crate) _poll_watch: PollWatch,
 }

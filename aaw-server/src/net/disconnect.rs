@@ -6,22 +6,23 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+use crate::net::transport::Transport;
 
 /// The interval of the checks while unread bytes are pending. A peer that has closed its side, and to which nothing was
 /// written for one interval, counts as disconnected.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A TCP connection for hyper.
+/// A connection for hyper.
 #[derive(Debug)]
-pub(crate) struct DisconnectDetector {
-    socket: TcpStream,
+pub(crate) struct DisconnectDetector<S> {
+    socket: S,
     /// The time of the next check. Created only when unread bytes are pending and there is nothing to write, which is
     /// rare.
     check: Option<Pin<Box<Sleep>>>,
@@ -29,13 +30,13 @@ pub(crate) struct DisconnectDetector {
     has_written: bool,
 }
 
-impl DisconnectDetector {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+impl<S: Transport> DisconnectDetector<S> {
+    pub(crate) fn new(socket: S) -> Self {
         Self { socket, check: None, has_written: false }
     }
 
     /// The bare socket.
-    pub(crate) fn into_inner(self) -> TcpStream {
+    pub(crate) fn into_inner(self) -> S {
         self.socket
     }
 
@@ -53,10 +54,7 @@ impl DisconnectDetector {
             Box::pin(tokio::time::sleep(CHECK_INTERVAL))
         });
         while timer.as_mut().poll(cx).is_ready() {
-            // Readiness distinguishes unread bytes from a close of the read side behind them.
-            let ready = pin!(self.socket.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
-            let is_closed = matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed());
-            if is_closed && !std::mem::take(&mut self.has_written) {
+            if self.socket.is_read_closed() && !std::mem::take(&mut self.has_written) {
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client has disconnected"));
             }
             timer.as_mut().reset(Instant::now() + CHECK_INTERVAL);
@@ -65,13 +63,13 @@ impl DisconnectDetector {
     }
 }
 
-impl AsyncRead for DisconnectDetector {
+impl<S: Transport> AsyncRead for DisconnectDetector<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for DisconnectDetector {
+impl<S: Transport> AsyncWrite for DisconnectDetector<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.has_written = true;
         Pin::new(&mut self.socket).poll_write(cx, buf)

@@ -13,10 +13,14 @@ use std::task::{Context, Poll, ready};
 use aaw_protocol::{Code, Failure, codec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::http_connection::HttpConnection;
+use crate::net::http_connection::{HttpConnection, log_refusal};
+use crate::origin::Scheme;
 
 /// The most bytes that hyper accepts as the head of a request.
 pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// How each TLS connection begins: a handshake record, and the major version.
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 3];
 
 /// A socket for hyper.
 #[derive(Debug)]
@@ -123,7 +127,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodies<S> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.socket).poll_read(cx, buf));
         if !self.has_request_line && self.is_idle() {
-            self.has_request_line = buf.filled()[before..].contains(&b'\n');
+            let head = &buf.filled()[before..];
+            self.has_request_line = head.contains(&b'\n');
+            // hyper responds as to any other text that is no request.
+            if head.starts_with(&TLS_HANDSHAKE) && self.connection.scheme == Scheme::Http {
+                let (shared, peer) = (&self.connection.shared, self.connection.peer.address());
+                log_refusal(shared, peer, "connection", "TLS (https:// or wss://) on a port that speaks plain HTTP");
+            }
         }
         Poll::Ready(read)
     }

@@ -1,32 +1,30 @@
 //! The WebSocket handshake (RFC 6455, 4.2): from an HTTP request to a WebSocket, or to a response that names what is
 //! wrong with the request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aaw_event::OpenInfo;
+use aaw_event::{Handshake, OpenInfo};
 use aaw_protocol::dialect::{self, Negotiated};
 use aaw_protocol::{Dialect, Shortened};
-use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
-use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument as _, Span};
 
 use crate::config::Config;
-use crate::connection::{ClientSocket, NewConnection};
+use crate::connection::NewConnection;
 use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
-use crate::net::disconnect::DisconnectDetector;
-use crate::net::error_body::ErrorBodies;
-use crate::net::http_connection::HttpConnection;
-use crate::net::lingering_close::LingeringClose;
+use crate::net::admission::{self, Refusal};
+use crate::net::forwarded::ClientInfo;
+use crate::net::http_connection::RequestGuard;
+use crate::net::http_socket::upgraded_socket;
 use crate::net::message_check::has_token;
-use crate::net::write_timeout::WriteTimeout;
+use crate::request_info::KeptHandshake;
+use crate::trusted_proxy::{Peer, PeerText};
 
 /// Whether a request is for an upgrade to a WebSocket.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -34,11 +32,14 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Responds to a request for a WebSocket. On success the connection is served in a task of its own.
-pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Request<B>) -> Response<String> {
-    match check(connection, request) {
-        Ok(key) => upgrade(connection, request, &key),
+pub(crate) fn respond<B: Body>(guard: &RequestGuard, request: &mut Request<B>) -> Response<String> {
+    let checked = check(guard, request);
+    let checked =
+        checked.and_then(|key| Ok((key, guard.handshake(request.version(), request.uri(), request.headers())?)));
+    match checked {
+        Ok((key, handshake)) => upgrade(guard, request, &key, handshake),
         Err((status, error)) => {
-            connection.log_refusal("connection", &error);
+            guard.log_refusal("connection", &error);
             let mut response = plain_text(status, format!("{error}\n"));
             if status == StatusCode::UPGRADE_REQUIRED {
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -49,10 +50,10 @@ pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Reques
 }
 
 /// Checks that the request is a valid handshake, and returns its key.
-fn check<B: Body>(connection: &HttpConnection, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
+fn check<B: Body>(guard: &RequestGuard, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
     let headers = request.headers();
     let bad_request = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
-    connection.check_head(request.version(), headers, request.uri())?;
+    guard.check_head(request.version(), headers, request.uri())?;
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         return Err(bad_request("A WebSocket handshake must be a GET request of HTTP/1.1"));
     }
@@ -97,32 +98,51 @@ fn is_token_list(value: &HeaderValue) -> bool {
 }
 
 /// Registers the connection with the hub, and spawns a task that serves it once hyper has sent the response.
-fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
+fn upgrade<B>(
+    guard: &RequestGuard,
+    request: &mut Request<B>,
+    key: &HeaderValue,
+    handshake: Option<Handshake>,
+) -> Response<String> {
+    let (connection, client) = (guard.connection(), guard.client());
     let shared = Arc::clone(&connection.shared);
-    let Some(permit) = connection.take_permit() else {
-        // Unreachable: hyper serves the requests of a connection one after the other, and upgrades once.
-        return plain_text(StatusCode::INTERNAL_SERVER_ERROR, "This connection has already been upgraded\n".into());
+    let permit = match connection.take_permit(client) {
+        Ok(Some(permit)) => permit,
+        Ok(None) => {
+            // Unreachable: hyper serves the requests of a connection one after the other, and upgrades once.
+            return plain_text(StatusCode::INTERNAL_SERVER_ERROR, "This connection has already been upgraded\n".into());
+        }
+        Err(refusal) => {
+            admission::log_refusal(&shared, client.address, &refusal);
+            return refused(&refusal);
+        }
     };
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
-    let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
+    let (config, protocol) = {
+        let current = shared.config.load();
+        (Arc::clone(&current.config), Arc::clone(&current.protocol))
+    };
+    let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *config;
     let mailbox = Mailbox::new(PushLimits { burst, sustained }, Opening::of(dialect));
     let shortened_key = client_key.map(|key| Shortened(key).to_string().into());
-    let address = connection.address.map(|address| address.ip());
+    let address = client.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
-    let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
-    let span = connection_span(connection.address, &guard, dialect);
+    let kept = handshake.as_ref().map(KeptHandshake::new);
+    let guard = shared.hub.insert_with_handshake(permit, shortened_key, address, kept, mailbox);
+    let span = connection_span(connection.peer, client, &guard, dialect);
     span.in_scope(|| {
-        let peer = connection.address.map(tracing::field::display);
+        let peer = client.address.map(PeerText).map(tracing::field::display);
         tracing::debug!(client_key = guard.peer.context.client_key.as_deref(), ?dialect, peer, "connected");
     });
     let origin = request.headers().get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
         open_info.origin = origin.as_deref().map(str::to_owned);
-        open_info.address = connection.address.map(|address| address.to_string());
+        open_info.address = client.address.map(|address| PeerText(address).to_string());
         open_info.client_key = guard.peer.context.client_key.as_deref().map(str::to_owned);
+        open_info.handshake = handshake;
     }
     let response = switching_protocols(key, chosen);
     let connection = NewConnection {
@@ -132,8 +152,8 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         origin: origin.map(Arc::from),
         open_info,
         dispatch: Arc::clone(&shared.dispatch),
-        config: Arc::clone(&shared.config),
-        protocol: Arc::clone(&shared.protocol),
+        config,
+        protocol,
     };
     let upgrade = hyper::upgrade::on(request);
     let connection_span = span.clone();
@@ -142,20 +162,9 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
+        let (socket, read) = upgraded_socket(upgraded);
         // A task of its own, so that an open connection does not reserve the memory for the end of its handshake.
-        match upgraded.downcast::<TokioIo<ErrorBodies<LingeringClose<WriteTimeout<DisconnectDetector>>>>>() {
-            // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
-            Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
-                let serve = connection.serve(ClientSocket::tcp(socket), parts.read_buf);
-                tokio::spawn(serve.instrument(connection_span));
-            }
-            // A socket of the program's own axum server.
-            Err(upgraded) => {
-                let serve = connection.serve(ClientSocket::stream(TokioIo::new(upgraded)), Bytes::new());
-                tokio::spawn(serve.instrument(connection_span));
-            }
-        }
+        tokio::spawn(connection.serve(socket, read).instrument(connection_span));
     };
     tokio::spawn(start.instrument(span));
     response
@@ -163,8 +172,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
 
 /// The span of a connection: what is logged by its task belongs to it, and the spans of its calls are its children. It
 /// has no parent: it outlives the request that it began with.
-fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect: Dialect) -> Span {
-    let peer = &guard.peer;
+fn connection_span(from: Peer, client: &ClientInfo, guard: &ConnectionGuard, dialect: Dialect) -> Span {
+    let (peer, address) = (&guard.peer, from.address());
+    // As named by a proxy.
+    let client = client.address.filter(|client| Some(*client) != address);
     tracing::debug_span!(
         target: "aaw_server::connection",
         parent: None,
@@ -173,6 +184,8 @@ fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect
         network.protocol.name = "websocket",
         network.peer.address = address.map(|address| tracing::field::display(address.ip())),
         network.peer.port = address.map(|address| address.port()),
+        client.address = client.map(|client| tracing::field::display(client.ip())),
+        client.port = client.map(|client| client.port()).filter(|port| *port != 0),
         aaw.dialect = match dialect {
             Dialect::V1 => "v1",
             Dialect::Classic => "classic",
@@ -202,6 +215,15 @@ fn switching_protocols(key: &HeaderValue, protocol: Option<&str>) -> Response<St
 fn offered_protocols(headers: &HeaderMap) -> String {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     values.collect::<Vec<_>>().join(",")
+}
+
+/// The response to a client that is not admitted, which closes the connection.
+fn refused(refusal: &Refusal) -> Response<String> {
+    let mut response = plain_text(refusal.status, refusal.body());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(refusal.retry_after));
+    response
 }
 
 /// A text response that closes the connection, since its client is not here for HTTP.

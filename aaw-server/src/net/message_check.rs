@@ -1,27 +1,21 @@
 //! What a server must refuse in the head of a request (RFC 9112), and hyper does not.
 
-use std::borrow::Cow;
-
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{StatusCode, Uri, Version};
 
+use crate::net::effective_target::named_host;
 use crate::origin::Authority;
 
 /// Checks the head of a request. The error is the status and the text of the response.
 pub(crate) fn check_message(version: Version, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
     check_transfer_encoding(headers)?;
-    // HTTP/1.0 requires no host, and HTTP/2, which a program's own axum server may accept, has it in the target.
+    // HTTP/1.0 requires no host, and HTTP/2 has it in the target.
     if version == Version::HTTP_11 {
         check_host_header(headers, uri)?;
+    } else if version == Version::HTTP_2 {
+        check_authority(headers, uri)?;
     }
     Ok(())
-}
-
-/// The host that a request names. That of an absolute request target takes precedence over the `Host` header (RFC 9112,
-/// 3.2.2). HTTP/2 has it in the target only.
-pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
-    let header = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    uri.authority().map(|host| host.as_str().into()).or_else(header)
 }
 
 /// Whether a header whose value is a comma-separated list contains this token, in any case.
@@ -41,10 +35,19 @@ pub(crate) fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl It
 /// RFC 9112, 3.2.
 fn check_host_header(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
     let is_single = headers.get_all(HOST).iter().count() == 1;
-    if is_single && host(headers, uri).is_some_and(|host| Authority::parse(&host).is_some()) {
+    if is_single && named_host(headers, uri).is_some_and(|host| Authority::parse(&host).is_some()) {
         return Ok(());
     }
     Err((StatusCode::BAD_REQUEST, "Expected one valid Host header".into()))
+}
+
+/// RFC 9113, 8.3.1: the header must not name another host than the target.
+fn check_authority(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    let Some(authority) = uri.authority() else { return Ok(()) };
+    if headers.get_all(HOST).iter().all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return Ok(());
+    }
+    Err((StatusCode::BAD_REQUEST, "Expected the header host to be that of :authority, or none".into()))
 }
 
 /// RFC 9112, 6.1. hyper decodes the chunks, and would pass on what is encoded within them.
@@ -89,6 +92,8 @@ mod tests {
         assert_eq!(check_hosts(Version::HTTP_11, &[], "http://localhost/"), Err(400));
         assert_eq!(check_hosts(Version::HTTP_10, &[], "/"), Ok(()));
         assert_eq!(check_hosts(Version::HTTP_2, &[], "http://localhost/"), Ok(()));
+        assert_eq!(check_hosts(Version::HTTP_2, &["LOCALHOST"], "http://localhost/"), Ok(()));
+        assert_eq!(check_hosts(Version::HTTP_2, &["evil.example"], "http://localhost/"), Err(400));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! aaw's routes and the program's own on one port: either within the other.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +9,7 @@ use super::{Handle, Server, share};
 use crate::error::StartError;
 use crate::http::mounted_router;
 use crate::net::context::ServerContext;
+use crate::readiness;
 use crate::registry::Registry;
 
 impl Server {
@@ -17,11 +17,11 @@ impl Server {
     ///
     /// A request that matches one of these routes is handled by it, also if it is a WebSocket handshake; all other
     /// requests are aaw's. These routes have to check the `Origin` of requests themselves. The `Host` is checked for
-    /// them: a server that is bound to loopback rejects foreign names (DNS rebinding). A route for `/` replaces aaw's
+    /// them, against DNS rebinding: see [`Config::allow_hosts`](crate::Config::allow_hosts). A route for `/` replaces aaw's
     /// page, which is also at `/events`.
     ///
     /// [`bind`](Self::bind) fails with [`StartError::Routes`] if one of these routes is also one of aaw's (`/events`,
-    /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`), or if the router has a fallback, since aaw has one.
+    /// `/events/…`, `/healthz`, `/readyz`, `/aaw.js`, `/aaw/…`), or if the router has a fallback, since aaw has one.
     ///
     /// ```
     /// use axum::{Router, extract::Path, routing::get};
@@ -40,9 +40,15 @@ impl Server {
     /// Builds the services of all modules for a program that listens with its own axum app, which then merges or nests
     /// [`MountedServer::router`]. WebSockets are accepted there as well.
     ///
-    /// aaw listens on no address, but [`Config::host`](crate::Config::host) still determines which hosts requests may
-    /// name: with a loopback address, which is the default, foreign names are rejected. Limiting the size of request
-    /// heads, and the time in which they arrive, is up to the program.
+    /// aaw listens on no address, but it still checks which hosts requests name: list those of the program in
+    /// [`Config::allow_hosts`](crate::Config::allow_hosts), or the origins of its pages in
+    /// [`Config::allow_origins`](crate::Config::allow_origins), which is needed for pages over TLS that the program
+    /// terminates itself: aaw does not know of it, except over HTTP/2. Limiting the size of request heads, and the time in
+    /// which they arrive, is up to the program.
+    ///
+    /// Serve the app with `into_make_service_with_connect_info::<SocketAddr>()`, which is how aaw learns the address of each
+    /// peer: without it the limits of an address, such as those of failed log-ins, do not apply, and
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies) has no effect.
     ///
     /// ```
     /// use aaw_server::{Config, Server};
@@ -54,7 +60,7 @@ impl Server {
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
     /// # let ctrl_c = async {};
-    /// axum::serve(listener, app)
+    /// axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>())
     ///     .with_graceful_shutdown(async move {
     ///         ctrl_c.await;
     ///         aaw.stop().await;
@@ -67,15 +73,11 @@ impl Server {
     /// # Errors
     /// [`StartError`], as for [`bind`](Self::bind), except [`StartError::Bind`].
     pub async fn mount(self) -> Result<MountedServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed: _ } = self;
         let plan = Registry::plan(&events)?;
-        let ip = match config.bare_host() {
-            "localhost" => Ipv4Addr::LOCALHOST.into(),
-            // A name can resolve to any address.
-            host => host.parse().unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-        };
-        let shared = share(config, &plan, &events, hook, ip).await?;
+        let shared = share(config, &plan, &events, hook).await?;
         let router = mounted_router(&shared, routes)?;
+        shared.readiness.pass(readiness::STARTING);
         Ok(MountedServer { router, shared })
     }
 }
@@ -88,7 +90,7 @@ pub struct MountedServer {
 
 impl MountedServer {
     /// Returns aaw's routes, to be merged or nested below a path: `/` (WebSockets and the page), `/events`,
-    /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`, and those of [`Server::merge`]. With
+    /// `/events/…`, `/healthz`, `/readyz`, `/aaw.js`, `/aaw/…`, and those of [`Server::merge`]. With
     /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) the router also has a fallback.
     pub fn router(&self) -> Router {
         self.router.clone()

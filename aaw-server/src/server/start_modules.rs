@@ -6,8 +6,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -33,16 +33,25 @@ const ERROR: Duration = Duration::from_secs(30);
 ///
 /// Dropping the future aborts the running `services()` at its next `await`; one that blocks its thread continues there, and
 /// its result is dropped.
-pub(super) async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
-    let mut instances = Vec::with_capacity(sources.len());
+pub(super) async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<StartedModules, StartError> {
+    let mut started = StartedModules::default();
     for source in sources {
-        instances.push(start_module(source, modules).await?);
+        let host = modules.host();
+        started.hosts.push(Arc::downgrade(&host));
+        started.instances.push(start_module(source, host).await?);
     }
-    Ok(instances)
+    Ok(started)
 }
 
-async fn start_module(source: &Events, modules: &Arc<Modules>) -> Result<Instance, StartError> {
-    let host = modules.host();
+/// Modules whose services are built, in the order of their sources.
+#[derive(Default)]
+pub(super) struct StartedModules {
+    pub(super) instances: Vec<Instance>,
+    /// Each lives as long as something of its module runs.
+    pub(super) hosts: Vec<Weak<ModuleHost>>,
+}
+
+async fn start_module(source: &Events, host: Arc<ModuleHost>) -> Result<Instance, StartError> {
     let starting = spawn(source.module.start(host.clone()))?;
     let abandon = AbandonOnDrop(Some(host));
     let started = starting.wait(&source.origin).await;

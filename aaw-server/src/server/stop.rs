@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::Config;
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
+use crate::readiness;
 
 /// The part of [`Config::shutdown_timeout`] that is kept for closing connections and dropping services, at most.
 const MAX_RESERVE: Duration = Duration::from_secs(3);
@@ -48,8 +49,9 @@ impl Deadlines {
 /// Shuts down gracefully.
 pub(super) async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
-    let deadlines = Deadlines::new(Instant::now(), &shared.config);
+    let deadlines = Deadlines::new(Instant::now(), &shared.config.load());
     shared.shutdown.advance(ShutdownPhase::Draining);
+    shared.readiness.fail(readiness::STOPPING);
     hub.drain();
     // Logged after `drain`: from here on new calls are refused.
     tracing::info!(connections = hub.len(), "stopping");

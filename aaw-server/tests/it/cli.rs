@@ -2,16 +2,38 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 35] = [
+    "config",
     "port",
     "host",
+    "listen",
+    "listen-backlog",
+    "unix-socket-mode",
+    "tls-cert",
+    "tls-key",
+    "tls",
+    "tls-cache",
+    "tls-email",
+    "tls-directory",
     "allow-origin",
+    "trusted-proxy",
+    "forwarded-header",
+    "proxy-protocol",
+    "path-prefix",
     "max-connections",
+    "max-connections-per-address",
+    "contention-delay",
+    "handshake-rate-per-address",
+    "call-rate-per-address",
+    "input-rate-per-address",
     "keep-alive-timeout",
+    "replaced-events-timeout",
     "static",
     "auth",
+    "own-log-ins",
     "min-password-length",
     "log",
+    "log-level",
     "log-body-limit",
     "watch",
     "stream-shutdown-timeout",
@@ -33,7 +55,7 @@ fn printed(args: &[&str]) -> String {
 fn completions_of_each_shell_contain_the_flags_and_subcommands() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&["completions", shell]);
-        for word in FLAGS.iter().chain(&["init", "user", "completions", "man"]) {
+        for word in FLAGS.iter().chain(&["init", "user", "completions", "man", "config"]) {
             assert!(script.contains(word), "{shell}: no {word} in\n{script}");
         }
     }

@@ -10,3 +10,4 @@ mod fixture;
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 mod kept_library;
 mod modules;
+mod settings;

@@ -74,6 +74,8 @@ async fn a_library_receives_uploads_and_has_hooks() {
     save(
         "sums.rs",
         "use aaw_event::prelude::*;
+        pub const COST: u32 = 7;
+        pub const EVENT_SOURCE: bool = true;
         pub fn handler(start: i64, _: Services, mut upload: Upload<i64>) -> impl Stream<Item = Result<i64>> {
             try_stream! {
                 let mut sum = start;
@@ -94,6 +96,11 @@ async fn a_library_receives_uploads_and_has_hooks() {
     let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
     let module = &events[0].module;
     let instance = start(module).await;
+    let constants = |event| {
+        let info = &module.events()[index(module, event)];
+        (info.cost, info.allows_get)
+    };
+    assert_eq!((constants("sums"), constants("ping")), ((7, true), (1, false)));
 
     for (last, expected) in [
         (None, Step::End),

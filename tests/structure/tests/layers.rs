@@ -7,8 +7,20 @@ use aaw_structure::Graph;
 
 /// The folders and files of `aaw-server/src`, from the program down. Each may import those after it. Everything that is
 /// not named here is a leaf: it imports leaves alone.
-const AAW_SERVER: [&str; 11] =
-    ["bin", "lib", "server", "modules", "http", "net", "connection", "hub", "dispatch", "config", "auth"];
+const AAW_SERVER: [&str; 12] = [
+    "bin",
+    "lib",
+    "server",
+    "modules",
+    "http",
+    "net",
+    "connection",
+    "hub",
+    "dispatch",
+    "config_update",
+    "config",
+    "auth",
+];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's folder")

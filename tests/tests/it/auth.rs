@@ -1,11 +1,11 @@
 //! Authentication: registering, logging in, sessions and their ends, password resets, over WebSockets and HTTP.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aaw_server::auth::{
-    Auth, Credentials, Email, NewSession, Password, PasswordHasher, PasswordHasherConfig, PasswordReset, RateLimit,
-    SqliteStore, StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
+    Auth, Credentials, Email, Identity, NewSession, Password, PasswordHasher, PasswordHasherConfig, PasswordReset,
+    RateLimit, SqliteStore, StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
 };
 use aaw_test_hooks::_services::App;
 use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient, resumption, until, within};
@@ -189,7 +189,8 @@ async fn without_a_hook_every_reset_request_fails_as_not_configured() {
 async fn a_store_without_an_operation_makes_its_event_unreachable() {
     struct Nothing;
     impl Store for Nothing {}
-    let auth = Auth::new(Nothing).on_password_reset(|_| async { Ok(()) });
+    let resets_per_email = RateLimit::new(1_000_000, Duration::from_secs(1));
+    let auth = Auth { resets_per_email, ..Auth::new(Nothing).on_password_reset(|_| async { Ok(()) }) };
     let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
     let mut client = server.v1().await;
     let missing = r#"{"error":"Auth is not set up via aaw","code":"unreachable"}"#;
@@ -197,12 +198,17 @@ async fn a_store_without_an_operation_makes_its_event_unreachable() {
         ("aaw/register", ADA.to_owned()),
         ("aaw/login", ADA.to_owned()),
         ("aaw/resume", resume(&"0".repeat(36))),
-        ("aaw/password/request-reset", ADA.to_owned()),
         ("aaw/password/set-new", format!(r#"{{"token":"{}","password":"xxxxxx"}}"#, "0".repeat(36))),
-        ("enter", r#"{"id":"1","email":"a@b.c"}"#.to_owned()),
     ] {
         client.call(event, &body).await.assert_eq(missing);
     }
+    // The first response is sent before the store is called.
+    client.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    let wait = async { while client.call("aaw/password/request-reset", ADA).await.0 != missing {} };
+    within("the request of a reset to be unreachable", || "nothing".into(), wait).await;
+    // A handler's own log-in needs no store: its session belongs to the connection.
+    assert_eq!(client.call("enter", r#"{"id":"1","email":"a@b.c"}"#).await.value()["user"]["id"], "1");
+    client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
     // Logging out without a session needs no store.
     client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
 }
@@ -405,21 +411,33 @@ async fn a_reset_token_works_once_and_ends_all_other_sessions() {
 }
 
 #[tokio::test]
-async fn only_the_newest_reset_token_is_valid_and_it_expires() {
+async fn a_request_of_a_stranger_voids_no_reset_token_and_one_that_is_used_voids_all() {
     let auth_server = start().await;
     let (mut ada, ..) = auth_server.ada().await;
     ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
-    let first = auth_server.reset().await;
-    ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
-    until("the second", || auth_server.resets.lock().unwrap().len() == 2).await;
-    let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
+    let owners = auth_server.reset().await;
+    let mut stranger = auth_server.server.v1_from(2).await;
+    for _ in 0..2 {
+        stranger.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    }
+    until("all three", || auth_server.resets.lock().unwrap().len() == 3).await;
     let set = |token: &str| json!({ "token": token, "password": "xxxxxx" }).to_string();
-    ada.call("aaw/password/set-new", &set(&first)).await.assert_eq(invalid);
+    logged_in(&ada.call("aaw/password/set-new", &set(&owners)).await.value());
+    let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
+    let tokens: Vec<_> = auth_server.resets.lock().unwrap().iter().map(|reset| reset.token.clone()).collect();
+    for token in tokens {
+        ada.call("aaw/password/set-new", &set(token.as_str())).await.assert_eq(invalid);
+    }
+}
 
+#[tokio::test]
+async fn a_reset_token_expires() {
     let auth_server = start_with(|auth| auth.reset_lifetime = Duration::ZERO).await;
     let (mut ada, ..) = auth_server.ada().await;
     ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
-    ada.call("aaw/password/set-new", &set(&auth_server.reset().await)).await.assert_eq(invalid);
+    let set = json!({ "token": auth_server.reset().await, "password": "xxxxxx" }).to_string();
+    let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
+    ada.call("aaw/password/set-new", &set).await.assert_eq(invalid);
     // The token of a reset is not the token of a session.
     ada.call("aaw/resume", &resume(&auth_server.reset().await)).await.assert_eq(EXPIRED);
 }
@@ -696,7 +714,7 @@ async fn credentials_are_the_same_in_every_unicode_form() {
 #[tokio::test]
 async fn failed_log_ins_are_limited_whatever_the_unicode_form_of_the_address() {
     let auth_server =
-        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(2, Duration::from_secs(100))).await;
+        start_with(|auth| auth.failed_logins_per_email_and_ip = RateLimit::new(2, Duration::from_secs(100))).await;
     let mut client = auth_server.server.v1().await;
     for email in ["\u{e5}sa@example.com", "a\u{30a}sa@example.com"] {
         client.call("aaw/login", &json!({ "email": email, "password": "wrong" }).to_string()).await.assert_eq(INVALID);
@@ -743,7 +761,7 @@ async fn of_concurrent_registrations_of_one_address_exactly_one_succeeds() {
 #[tokio::test]
 async fn failed_log_ins_of_one_address_are_limited_and_the_error_names_the_delay() {
     let auth_server =
-        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(3, Duration::from_secs(100))).await;
+        start_with(|auth| auth.failed_logins_per_email_and_ip = RateLimit::new(3, Duration::from_secs(100))).await;
     let (_ada, ..) = auth_server.ada().await;
     let mut client = auth_server.server.v1().await;
     for _ in 0..3 {
@@ -768,7 +786,7 @@ async fn failed_log_ins_of_one_address_are_limited_and_the_error_names_the_delay
 #[tokio::test]
 async fn concurrent_log_ins_do_not_exceed_the_limit_of_failed_ones() {
     let auth_server =
-        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(3, Duration::from_secs(1000))).await;
+        start_with(|auth| auth.failed_logins_per_email_and_ip = RateLimit::new(3, Duration::from_secs(1000))).await;
     let (_ada, ..) = auth_server.ada().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -812,6 +830,97 @@ async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
         assert_eq!(ada.call("aaw/password/request-reset", &body).await.value()["code"], "busy");
     }
     until("both to be delivered", || auth_server.resets.lock().unwrap().len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_does_not_lock_out_the_owner() {
+    let auth_server = start().await;
+    let email = Email::parse("ada@example.com").unwrap();
+    auth_server.store.add_user(email, Password::new("correct horse"), None).await.unwrap();
+    let wrong = r#"{"email":"ada@example.com","password":"wrong"}"#;
+    let mut stranger = auth_server.server.v1_from(2).await;
+    for _ in 0..10 {
+        stranger.call("aaw/login", wrong).await.assert_eq(INVALID);
+    }
+    let refused = stranger.call("aaw/login", wrong).await.value();
+    assert_eq!(refused["code"], "busy");
+    assert!((25..=30).contains(&refused["data"]["retry_after"].as_u64().unwrap()), "{refused}");
+    logged_in(&auth_server.server.v1_from(3).await.call("aaw/login", ADA).await.value());
+    // Also while he tries again and again.
+    for _ in 0..20 {
+        assert_eq!(stranger.call("aaw/login", wrong).await.value()["code"], "busy");
+        logged_in(&auth_server.server.v1_from(3).await.call("aaw/login", ADA).await.value());
+    }
+}
+
+#[tokio::test]
+async fn guesses_from_many_networks_are_limited_and_the_owner_logs_in_from_a_known_one() {
+    let auth_server = start().await;
+    let email = Email::parse("ada@example.com").unwrap();
+    auth_server.store.add_user(email, Password::new("correct horse"), None).await.unwrap();
+    let mut owner = auth_server.server.v1_from(100).await;
+    let (token, _) = logged_in(&owner.call("aaw/login", ADA).await.value());
+    let wrong = r#"{"email":"ada@example.com","password":"wrong"}"#;
+    let mut tried = 0;
+    for host in 2..52 {
+        let mut guesser = auth_server.server.v1_from(host).await;
+        while guesser.call("aaw/login", wrong).await.0 == INVALID {
+            tried += 1;
+        }
+    }
+    assert!((100..=101).contains(&tried), "{tried}");
+    logged_in(&owner.call("aaw/login", ADA).await.value());
+    // From elsewhere the owner waits, or shows that the network is the owner's.
+    let mut elsewhere = auth_server.server.v1_from(101).await;
+    assert_eq!(elsewhere.call("aaw/login", ADA).await.value()["code"], "busy");
+    elsewhere.call("aaw/resume", &resume(&token)).await.value();
+    logged_in(&elsewhere.call("aaw/login", ADA).await.value());
+    let mut elsewhere = auth_server.server.v1_from(102).await;
+    elsewhere.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    let set = json!({ "token": auth_server.reset().await, "password": "correct horse" }).to_string();
+    logged_in(&elsewhere.call("aaw/password/set-new", &set).await.value());
+    logged_in(&elsewhere.call("aaw/login", ADA).await.value());
+}
+
+#[tokio::test]
+async fn registration_can_be_closed_and_the_log_says_when_it_is_open() {
+    let log = LogCapture::start();
+    let auth_server = start_with(|auth| auth.allow_registration = false).await;
+    let mut client = auth_server.server.v1().await;
+    let closed = r#"{"error":"Registration is closed on this server","code":"registration_closed"}"#;
+    client.call("aaw/register", ADA).await.assert_eq(closed);
+    let over_http = HttpRequest::post(auth_server.server.addr, "/events/aaw/register", ADA).send().await;
+    assert_eq!(over_http.failure(), (403, "registration_closed".into()));
+    let email = Email::parse("ada@example.com").unwrap();
+    auth_server.store.add_user(email, Password::new("correct horse"), None).await.unwrap();
+    logged_in(&client.call("aaw/login", ADA).await.value());
+    assert!(!log.text().contains("registration is open"), "{}", log.text());
+    let _open = start().await;
+    log.expect_line(&["INFO", "registration is open", "--registration off"]);
+}
+
+#[tokio::test]
+async fn addresses_that_look_like_others_are_refused_for_new_users_only() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
+    let body = |email: &str| json!({ "email": email, "password": "correct horse" }).to_string();
+    for (email, text) in [
+        ("ada\u{200b}@example.com", "an e-mail address must not contain the invisible or control character U+200B"),
+        ("\u{202e}ada@example.com", "an e-mail address must not contain the invisible or control character U+202E"),
+        ("ada\u{ff20}example.com", "an e-mail address must not contain U+FF20; expected the usual character for it"),
+        (
+            "ada@example.com.",
+            "a part of an e-mail address must not begin or end with a dot or have two in a row, as in name@example.com.",
+        ),
+    ] {
+        let expected = failure(&format!("The body does not fit at email: {text}"), "bad_body");
+        client.call("aaw/register", &body(email)).await.assert_eq(&expected);
+        // A log-in looks for a user, who may be from a version that accepted the address.
+        client.call("aaw/login", &body(email)).await.assert_eq(INVALID);
+    }
+    let older = Email::normalize("ada\u{200b}@example.com").unwrap();
+    auth_server.store.add_user(older, Password::new("correct horse"), None).await.unwrap();
+    logged_in(&client.call("aaw/login", &body("ada\u{200b}@example.com")).await.value());
 }
 
 // --- Failing and slow stores -----------------------------------------------------------------------------------------
@@ -949,6 +1058,73 @@ async fn a_cancelled_log_out_still_ends_the_session_everywhere() {
     passes.add_permits(2);
     second.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     second.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
+}
+
+#[tokio::test]
+async fn the_response_to_a_request_of_a_reset_waits_neither_for_the_store_nor_for_the_hook() {
+    struct Stuck(Arc<Semaphore>);
+    impl Store for Stuck {
+        fn request_reset(&self, _: Email, _: TokenHash, _: SystemTime) -> StoreFuture<'_, Option<Identity>> {
+            Box::pin(async {
+                self.0.acquire().await.expect("it is not closed").forget();
+                Ok(Some(Identity::new("1", "ada@example.com")))
+            })
+        }
+    }
+    let (gate, delivered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let delivering = Arc::clone(&delivered);
+    let auth = Auth::new(Stuck(Arc::clone(&gate))).on_password_reset(move |_| {
+        delivering.add_permits(1);
+        std::future::pending()
+    });
+    let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
+    let mut client = server.v1().await;
+    client.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    let over_http = HttpRequest::post(server.addr, "/events/aaw/password/request-reset", ADA).send().await;
+    assert_eq!((over_http.status, over_http.json()), (200, json!({ "ok": true })));
+    assert_eq!(delivered.available_permits(), 0);
+    gate.add_permits(2);
+    within("both deliveries to start", || "nothing".into(), delivered.acquire_many(2)).await.unwrap().forget();
+    client.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+}
+
+#[tokio::test]
+async fn a_store_whose_file_is_deleted_is_unavailable_until_it_is_back() {
+    let log = LogCapture::start();
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
+    let mut client = auth_server.server.v1().await;
+    let (file, aside) = (auth_server.folder.path().join("auth.sqlite"), auth_server.folder.path().join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    // Without a call.
+    let line = "the store of users and sessions is unavailable";
+    until("the log to say so", || log.text().contains(line)).await;
+    let unavailable = r#"{"error":"Auth is temporarily unavailable","code":"unavailable"}"#;
+    let bob = r#"{"email":"bob@example.com","password":"xxxxxx"}"#;
+    let set = json!({ "token": "0".repeat(36), "password": "xxxxxx" }).to_string();
+    for _ in 0..3 {
+        for (event, body) in [
+            ("aaw/register", bob),
+            ("aaw/login", ADA),
+            ("aaw/resume", &resume(&token)),
+            ("aaw/password/request-reset", ADA),
+            ("aaw/password/set-new", &set),
+        ] {
+            client.call(event, body).await.assert_eq(unavailable);
+            let over_http = HttpRequest::post(auth_server.server.addr, &format!("/events/{event}"), body).send().await;
+            assert_eq!(over_http.failure(), (503, "unavailable".into()), "{event}");
+        }
+    }
+    // Who is logged in stays so.
+    assert_eq!(ada.call("auth/whoami", "null").await.value()["email"], "ada@example.com");
+    log.expect_line(&["ERROR", line, "auth.sqlite was deleted while the server uses it"]);
+    std::fs::rename(&aside, &file).unwrap();
+    until("the log to say so", || log.text().contains("is available again")).await;
+    logged_in(&client.call("aaw/login", ADA).await.value());
+    logged_in(&client.call("aaw/register", bob).await.value());
+    client.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    assert_eq!(log.text().matches(line).count(), 1, "{}", log.text());
+    assert!(!log.text().contains("and sessions failed"), "{}", log.text());
 }
 
 // --- HTTP ------------------------------------------------------------------------------------------------------------

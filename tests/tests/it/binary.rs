@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aaw_client::connect;
 use aaw_tests::cargo::{artifacts, nested_target, workspace};
 use aaw_tests::process::BUILD_DEADLINE;
-use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, within};
+use aaw_tests::{DEADLINE, HttpRequest, Process, RawConnection, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -32,12 +32,17 @@ pub(crate) async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
 
 /// Starts a server, and checks that it exits with code 1 and that its output contains all of `words`.
 async fn fails_to_serve(args: &[&str], words: &[&str]) {
+    exits_with(1, args, words).await;
+}
+
+/// Starts a server, and checks its exit code and that its output contains all of `words`.
+async fn exits_with(code: i32, args: &[&str], words: &[&str]) {
     let mut command = Command::new(&artifacts().await.server);
     command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
     let mut server = Process::start_building(command);
     let status = server.exited().await;
     let errors = server.stderr();
-    assert_eq!(status.code(), Some(1), "{errors}");
+    assert_eq!(status.code(), Some(code), "{errors}");
     assert!(words.iter().all(|word| errors.contains(word)), "expected {words:?} in:\n{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
 }
@@ -271,6 +276,22 @@ async fn connections_above_the_maximum_are_refused() {
 }
 
 #[tokio::test]
+async fn flags_limit_what_one_address_may_do() {
+    let flags = ["--contention-delay", "0s", "--handshake-rate-per-address", "1"];
+    let (_server, url) = serve(events().await, &flags).await;
+    let mut refused = None;
+    // Five at once, and one a second.
+    while refused.is_none() {
+        refused = connect(&url).await.err();
+    }
+    let refused = refused.unwrap().to_string();
+    assert!(refused.contains("429") && refused.contains("Too many new connections from your address"), "{refused}");
+    let (_server, url) = serve(events().await, &["--max-connections-per-address", "1"]).await;
+    let _first = connect(&url).await.unwrap();
+    assert!(connect(&url).await.unwrap_err().to_string().contains("429"));
+}
+
+#[tokio::test]
 async fn every_flag_can_be_set_by_an_environment_variable() {
     let mut command = Command::new(&artifacts().await.server);
     command.env("AAW_EVENTS", events().await).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
@@ -286,6 +307,23 @@ async fn every_flag_can_be_set_by_an_environment_variable() {
     }
     WireClient::connect_v1(address).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     assert_eq!(server.json().await["event"], "ping");
+}
+
+#[tokio::test]
+async fn a_server_behind_a_proxy_is_below_a_path_and_reads_the_header_of_the_proxy() {
+    let flags =
+        ["--proxy-protocol", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "unix", "--path-prefix", "/app/"];
+    let (server, url) = serve(events().await, &flags).await;
+    assert!(server.stderr().contains("/app (127.0.0.1:"), "{}", server.stderr());
+    let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
+    let request = |target| HttpRequest::post(address, target, "").header("Origin", "https://evil.example");
+    let mut raw = RawConnection::connect(address).await;
+    raw.send(b"PROXY TCP4 203.0.113.7 127.0.0.1 56324 1337\r\n").await;
+    assert_eq!(request("/app/events/ping").send_over(&mut raw).await.status, 403);
+    server.stderr_line(&["refused a request", "203.0.113.7:56324"]).await;
+    assert_eq!(request("/events/ping").send_over(&mut raw).await.status, 404);
+    let contradiction = "trusted_proxies is none (default): the PROXY protocol needs a trusted proxy";
+    exits_with(2, &["--proxy-protocol"], &[contradiction]).await;
 }
 
 #[tokio::test]

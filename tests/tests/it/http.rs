@@ -8,8 +8,9 @@ fn post(server: &TestServer, event: &str, body: impl Into<Vec<u8>>) -> HttpReque
     HttpRequest::post(server.addr, &format!("/events/{event}"), body)
 }
 
+/// A GET that no page of another site can send, so that streams can be read with it.
 fn get(server: &TestServer, target: &str) -> HttpRequest {
-    HttpRequest::get(server.addr, &format!("/events/{target}"))
+    HttpRequest::get(server.addr, &format!("/events/{target}")).header("X-Requested-With", "XMLHttpRequest")
 }
 
 // --- Responses -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aaw_server::{Config, Handle, Server, StartError};
 use aaw_test_events::_services::{App, Counts};
 use aaw_tests::http::HttpResponse;
-use aaw_tests::{HttpRequest, RawConnection, WireClient, http, until, within};
+use aaw_tests::{HttpRequest, LogCapture, RawConnection, WireClient, http, until, within};
 use axum::Router;
 use axum::extract::{Path, Request as AxumRequest, State};
 use axum::http::StatusCode;
@@ -237,7 +237,7 @@ async fn a_foreign_host_is_refused_in_an_application_too() {
 
 #[tokio::test]
 async fn conflicting_routes_stop_the_start() {
-    for path in ["/events", "/events/{*name}", "/healthz", "/aaw.js"] {
+    for path in ["/events", "/events/{*name}", "/healthz", "/readyz", "/aaw.js"] {
         let mine = Router::new().route(path, get(|| async { "mine" }));
         let error = server(&App::default()).merge(mine).bind().await.unwrap_err();
         assert!(matches!(error, StartError::Routes(_)), "{path}: {error}");
@@ -255,6 +255,7 @@ async fn everything_works_in_an_application() {
     assert_eq!(program.post("ping", "").send().await.body, r#"{"pong":true}"#);
     assert!(program.get("/").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/healthz").await.0, 200);
+    assert_eq!(program.get("/readyz").await, (200, r#"{"status":"ready"}"#.into()));
     assert_eq!(program.get("/nothing").await, (404, String::new()), "the application handles unknown paths");
     let mut client = program.check_websocket().await;
     until("the other connection to be removed", || program.handle.connections() == 1).await;
@@ -271,8 +272,9 @@ async fn everything_works_in_an_application() {
     let (app, addr) = (program.app.clone(), program.addr);
     let stopped = tokio::spawn(program.stopped());
     client.expect_close(1001).await;
-    let health = HttpRequest::get(addr, "/healthz").send().await;
-    assert_eq!((health.status, &*health.body), (503, r#"{"status":"stopping"}"#));
+    let ready = HttpRequest::get(addr, "/readyz").send().await;
+    assert_eq!((ready.status, &*ready.body), (503, r#"{"status":"not_ready","reasons":["stopping"]}"#));
+    assert_eq!(HttpRequest::get(addr, "/healthz").send().await.status, 200, "it lives while it stops");
     let refused = HttpRequest::post(addr, "/events/ping", "").send().await;
     assert_eq!((refused.failure(), refused.header("retry-after")), ((503, "busy".into()), Some("5")));
     app.gate("y").release(1);
@@ -310,4 +312,49 @@ async fn in_an_application_connections_and_running_requests_share_one_limit() {
     within("the stream to end", String::new, gate.wait(Counts { over: 1, ..Counts::default() })).await;
     until("the request to be finished", || program.handle.connections() == 1).await;
     while program.post("ping", "").send().await.status == 503 {}
+}
+
+/// A program that serves the routes of aaw with the addresses of its clients.
+async fn serve_with_connect_info(change: impl FnOnce(&mut Config)) -> SocketAddr {
+    let mut config = Config::default();
+    change(&mut config);
+    let server = Server::new(config).events(aaw_test_events::module_with(App::default())).merge(hello());
+    let router = server.mount().await.expect("it starts").router();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let app = Router::new().nest("/app", router).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
+    addr
+}
+
+#[tokio::test]
+async fn a_program_tells_the_address_of_a_client_by_its_connect_info() {
+    let log = LogCapture::start();
+    let addr = serve_with_connect_info(|_| {}).await;
+    let foreign = |target| HttpRequest::get(addr, target).header("Origin", "https://evil.example");
+    let with_headers = foreign("/app/events").header("X-Forwarded-For", "203.0.113.7");
+    assert_eq!(with_headers.send().await.status, 403);
+    log.expect_line(&["refused a request", "peer=127.0.0.1:"]);
+    let mut raw = RawConnection::connect(addr).await;
+    let handshake = HttpRequest::handshake(addr).bytes();
+    let handshake = String::from_utf8(handshake).expect("text").replacen("GET / ", "GET /app ", 1);
+    raw.send(handshake.as_bytes()).await;
+    assert_eq!(raw.read_head().await.status, 101);
+    log.expect_line(&["connected", "peer=127.0.0.1:"]);
+}
+
+#[tokio::test]
+async fn a_program_behind_a_trusted_proxy_sees_the_clients_of_the_proxy() {
+    let log = LogCapture::start();
+    let trust = |config: &mut Config| config.trusted_proxies = vec!["127.0.0.1".parse().expect("a proxy")];
+    // A server each: such lines are limited to one a second.
+    for target in ["/app/events", "/app/hello/you"] {
+        let addr = serve_with_connect_info(trust).await;
+        let request = HttpRequest::get(addr, target)
+            .header("Origin", "https://evil.example")
+            .header("X-Forwarded-For", "203.0.113.7")
+            .header("X-Forwarded-Host", "evil.example");
+        assert_eq!(request.send().await.status, 403, "{target}");
+    }
+    assert_eq!(log.text().matches("peer=203.0.113.7").count(), 2, "{}", log.text());
 }

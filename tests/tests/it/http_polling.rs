@@ -1,10 +1,11 @@
 //! Streams over plain HTTP by polling: each request returns a few items, and a cursor for the next request.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use aaw_test_events::_services::Counts;
 use aaw_tests::http::{HttpRequest, open_response, send_all};
-use aaw_tests::{HttpResponse, TestServer, within};
+use aaw_tests::{HttpResponse, RawConnection, TestServer, within};
 use serde_json::{Value, json};
 
 fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> HttpRequest {
@@ -218,6 +219,9 @@ async fn the_number_of_cursors_is_limited() {
     let other = start_stream(&server, "b").await;
     let third = poll(&server, "streams/count", "take=1", json!({"to":9,"gate":"c"})).send().await;
     assert_eq!(third.failure(), (429, "busy".into()));
+    // The first one expires after a minute.
+    let retry_after: u64 = third.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=60).contains(&retry_after), "{retry_after} s");
     assert_eq!(server.app.gate("c").counts().items, 0, "the handler ran");
     // The existing cursors still work.
     let (items, cursor) = page(&next(&server, "streams/count", 98, &cursor).send().await);
@@ -226,6 +230,76 @@ async fn the_number_of_cursors_is_limited() {
     // A finished stream frees its place.
     start_stream(&server, "c").await;
     drop(other);
+}
+
+/// Sends the request from this address of the machine.
+async fn send_from(from: Ipv4Addr, request: &HttpRequest, server: &TestServer) -> HttpResponse {
+    request.send_over(&mut RawConnection::connect_from(from, server.addr).await).await
+}
+
+const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+fn begin(server: &TestServer, gate: &str) -> HttpRequest {
+    poll(server, "streams/count", "take=1", json!({"to":100,"gate":gate}))
+}
+
+#[tokio::test]
+async fn a_client_address_has_a_limit_of_its_own() {
+    let server = TestServer::start_with(|config| config.http.max_cursors_per_address = 2).await;
+    for gate in ["a", "b"] {
+        assert_eq!(send_from(GREEDY, &begin(&server, gate), &server).await.status, 200);
+    }
+    let refused = send_from(GREEDY, &begin(&server, "c"), &server).await;
+    assert_eq!(refused.failure(), (429, "busy".into()));
+    assert!(refused.body.contains("This client's address has 2 streams"), "{}", refused.body);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(server.app.gate("c").counts(), Counts::default());
+    assert_eq!(send_from(OTHER, &begin(&server, "d"), &server).await.status, 200);
+    assert_eq!(server.app.gate("a").counts().over, 0);
+}
+
+#[tokio::test]
+async fn at_the_limit_the_client_with_the_most_cursors_loses_its_oldest() {
+    let server = TestServer::start_with(|config| config.http.max_cursors = 3).await;
+    let mut cursors = Vec::new();
+    for gate in ["a", "b", "c"] {
+        let begun = send_from(GREEDY, &begin(&server, gate), &server).await;
+        cursors.push(page(&begun).1.unwrap());
+    }
+    assert_eq!(send_from(GREEDY, &begin(&server, "d"), &server).await.failure(), (429, "busy".into()));
+    // A use makes a stream newer than the others. From where it is used does not matter.
+    cursors[0] = page(&next(&server, "streams/count", 1, &cursors[0]).send().await).1.unwrap();
+    let begun = send_from(OTHER, &begin(&server, "e"), &server).await;
+    let other = page(&begun).1.unwrap();
+    wait_for_counts(&server, "b", Counts { over: 1, ..Counts::default() }).await;
+    let evicted = next(&server, "streams/count", 1, &cursors[1]).send().await;
+    assert_eq!(evicted.failure(), (410, "cursor_evicted".into()));
+    assert!(evicted.header("retry-after").is_some() && evicted.body.contains("Begin again"), "{evicted:?}");
+    assert_eq!(server.calls.first_of("streams/count").await["error"]["code"], "cancelled");
+    // The streams of the others, and its newer ones, go on.
+    for cursor in [&cursors[0], &cursors[2], &other] {
+        assert_eq!(next(&server, "streams/count", 1, cursor).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_reads_an_evicted_stream_is_told() {
+    let server = TestServer::start_with(|config| config.http.max_cursors = 2).await;
+    let mut waiting = Vec::new();
+    for (gate, count) in [("x", 1), ("y", 1)] {
+        let mut raw = RawConnection::connect_from(GREEDY, server.addr).await;
+        raw.send(&poll(&server, "streams/gated", "take=1", json!({"gate":gate})).bytes()).await;
+        wait_for_counts(&server, gate, Counts { came: count, ..Counts::default() }).await;
+        waiting.push(raw);
+    }
+    let begun = send_from(OTHER, &begin(&server, "z"), &server).await;
+    assert_eq!(begun.status, 200);
+    let evicted = waiting[0].read_response().await;
+    assert_eq!(evicted.failure(), (410, "cursor_evicted".into()));
+    wait_for_counts(&server, "x", Counts { dropped: 1, ..Counts::default() }).await;
+    server.app.gate("y").release(1);
+    assert_eq!(page(&waiting[1].read_response().await).0, [1]);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ async fn an_event_source_that_reconnects_after_the_end_gets_204_and_runs_nothing
     let server = TestServer::start().await;
     let source =
         HttpRequest::get(server.addr, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}").accept(EVENTS);
+    // A page of the server's own.
+    let source = source.header("Sec-Fetch-Site", "same-origin");
     assert_eq!(source.send().await.body, "data: 1\n\nevent: end\nid: end\ndata: null\n\n");
     assert_eq!(source.clone().header("Last-Event-ID", "end").send().await.status, 204);
     assert_eq!(server.app.gate("x").counts().items, 1);

@@ -1,6 +1,10 @@
 //! Call records: the `on_call` hook receives one for each call. And what the server logs.
 
-use aaw_tests::{LogCapture, TestServer, WireClient};
+use std::time::Instant;
+
+use aaw_test_hooks::_services::OpenBehaviour;
+use aaw_tests::http::send_all;
+use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient};
 use serde_json::{Value, json};
 
 /// Checks the fields of a record that differ in each run, and returns the others.
@@ -125,9 +129,18 @@ async fn secrets_in_bodies_of_built_in_events_are_redacted() {
     let redacted = json!({"email": "a@b", "password": "[redacted]", "deep": {"resetToken": "[redacted]"}});
     let error = json!({"error": "Unknown event: aaw/login", "code": "unknown_event"});
     check("aaw/login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
-    // The bodies of the application's events are recorded unchanged.
-    let own = json!({"password": "x"});
-    check("echo", &own.to_string(), json!({"kind": "unary", "body": own, "result": own})).await;
+}
+
+#[tokio::test]
+async fn fields_with_a_secret_name_are_redacted_in_the_records_of_all_events() {
+    // A misspelt log-in.
+    let body = r#"{"email":"a@b","Password":"hunter2","list":[{"api_key":["hunter2"]}]}"#;
+    let redacted = json!({"email": "a@b", "Password": "[redacted]", "list": [{"api_key": "[redacted]"}]});
+    let error = json!({"error": "Unknown event: login", "code": "unknown_event"});
+    check("login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
+    let own = json!({"password": "hunter2", "name": "Ada"});
+    let redacted = json!({"password": "[redacted]", "name": "Ada"});
+    check("echo", &own.to_string(), json!({"kind": "unary", "body": redacted, "result": redacted})).await;
 }
 
 #[tokio::test]
@@ -149,6 +162,80 @@ async fn a_flood_of_bad_frames_logs_one_warning() {
     }
     let text = log.text();
     assert_eq!(text.lines().filter(|line| line.contains("WARN") && line.contains("bad frame")).count(), 1);
+}
+
+/// Counts the lines that contain the text, without those for debugging.
+fn count(log: &LogCapture, text: &str) -> usize {
+    log.text().lines().filter(|line| line.contains(text) && !line.contains("DEBUG")).count()
+}
+
+/// Checks that a burst which has begun at this time, and could have caused a line `causes` times, was throttled.
+#[track_caller]
+fn check_throttled(log: &LogCapture, line: &str, each_second: usize, causes: usize, begun: Instant) {
+    let most = each_second * (begun.elapsed().as_secs() as usize + 2);
+    let lines = count(log, line);
+    assert!((1..=most).contains(&lines), "{line}: {lines} lines for {causes} causes, expected at most {most}");
+}
+
+#[tokio::test]
+async fn each_kind_of_line_that_clients_can_cause_is_throttled() {
+    const CONNECTIONS: usize = 60;
+    const CALLS: usize = 300;
+    let log = LogCapture::start();
+    let app = aaw_test_hooks::_services::App::default();
+    let hooks = aaw_server::Events::new(aaw_test_hooks::module_with(app.clone())).under("hooks");
+    // Faults of handlers are counted by event: other tests must not miss their lines.
+    let flood = aaw_server::Events::new(aaw_test_events::module()).under("flood");
+    let server = TestServer::start_with_events(vec![flood, hooks], |_| {}).await;
+
+    let begun = Instant::now();
+    let handshake = || HttpRequest::handshake(server.addr).replace("Sec-WebSocket-Version", "8");
+    send_all(&[(); CONNECTIONS].map(|()| handshake())).await;
+    check_throttled(&log, "refused a connection: ", 1, CONNECTIONS, begun);
+    let begun = Instant::now();
+    let foreign = || HttpRequest::post(server.addr, "/events/flood/ping", "").header("Origin", "https://evil.example");
+    send_all(&[(); CONNECTIONS].map(|()| foreign())).await;
+    check_throttled(&log, "refused a request: ", 1, CONNECTIONS, begun);
+
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(server.v1().await);
+    }
+    let begun = Instant::now();
+    for client in &mut clients {
+        client.send("not a frame").await;
+    }
+    for client in &mut clients {
+        client.next().await;
+    }
+    check_throttled(&log, "bad frame: ", 10, CONNECTIONS, begun);
+
+    let mut client = server.v1().await;
+    for (event, line) in [("flood/panics/plain", "the handler panicked: "), ("flood/fails/flood", "a handler failed: ")]
+    {
+        let begun = Instant::now();
+        for _ in 0..CALLS {
+            client.start_call(event, "null").await;
+        }
+        for _ in 0..CALLS {
+            client.next().await;
+        }
+        check_throttled(&log, line, 10, CALLS, begun);
+    }
+
+    app.passes.forget_permits(usize::MAX);
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(server.classic().await);
+    }
+    app.openings(2 * CONNECTIONS + 1).await;
+    let begun = Instant::now();
+    app.passes.add_permits(CONNECTIONS);
+    for client in &mut clients {
+        client.expect_close(1008).await;
+    }
+    check_throttled(&log, "_open refused the connection", 10, CONNECTIONS, begun);
 }
 
 #[tokio::test]

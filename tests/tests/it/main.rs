@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acme;
+mod address_limits;
 mod auth;
 mod bad_input;
 mod binary;
@@ -22,7 +24,10 @@ mod examples;
 mod family;
 mod fan_out;
 mod fault_proxy;
+mod foreign_pages;
 mod guards;
+mod handshakes;
+mod health;
 mod http;
 mod http_mount;
 mod http_pages;
@@ -30,19 +35,28 @@ mod http_polling;
 mod http_shutdown;
 mod http_streams;
 mod limits;
+#[cfg(unix)]
+mod listeners;
 mod log;
 mod modules;
 mod numbers;
 mod origins;
+mod path_prefix;
+mod proxied_limits;
+mod proxies;
+mod proxy_protocol;
 mod reloading;
+mod replaced_events;
 mod resumption;
 mod resumption_hooks;
 mod resumption_requests;
 mod rooms;
 mod run_limits;
+mod settings;
 mod shutdown;
 mod silent_network;
 mod streams;
 mod stuck_output;
+mod tls;
 mod tracing;
 mod uploads;

@@ -7,6 +7,10 @@ fn allow(origins: &'static [&'static str]) -> impl FnOnce(&mut Config) {
     move |config| config.allow_origins = origins.iter().map(|origin| origin.parse().expect("an origin")).collect()
 }
 
+fn allow_hosts(hosts: &'static [&'static str]) -> impl FnOnce(&mut Config) {
+    move |config| config.allow_hosts = hosts.iter().map(|host| host.parse().expect("a host")).collect()
+}
+
 /// Sends a handshake with this `Origin` and this `Host`. `PORT` in them stands for the port of the server.
 async fn shake_hands(server: &TestServer, origin: Option<&str>, host: Option<&str>) -> HttpResponse {
     let mut handshake = HttpRequest::handshake(server.addr);
@@ -92,7 +96,8 @@ async fn a_proxy_that_leaves_out_the_port_of_the_host_is_told_what_allows_its_pa
     let server = TestServer::start_with(allow(&["https://app.example:8443"])).await;
     check(&server, Some(origin), Some(host), 101).await;
     check(&server, None, Some(host), 101).await;
-    check(&server, Some("https://app.example"), Some(host), 101).await;
+    let other_port = check(&server, Some("https://app.example"), Some(host), 403).await;
+    assert!(other_port.contains("arrived over http"), "{other_port}");
     check(&server, Some("https://other.example"), Some(host), 403).await;
 }
 
@@ -110,41 +115,85 @@ async fn allowed_origins_may_connect() {
 }
 
 #[tokio::test]
-async fn an_origin_with_the_host_of_the_request_may_connect() {
-    // A server that listens on all interfaces accepts any host name.
-    let server = TestServer::start_with(|config| config.host = "0.0.0.0".into()).await;
-    check(&server, Some("https://shop.example"), Some("shop.example"), 101).await;
+async fn an_origin_with_the_scheme_and_the_host_of_the_request_may_connect() {
+    let server = TestServer::start_with(allow_hosts(&["shop.example"])).await;
+    check(&server, Some("http://shop.example"), Some("shop.example"), 101).await;
     check(&server, Some("http://shop.example:8080"), Some("shop.example:8080"), 101).await;
-    check(&server, Some("https://shop.example"), Some("shop.example:8080"), 403).await;
+    check(&server, Some("http://shop.example"), Some("shop.example:8080"), 403).await;
     check(&server, Some("https://evil.example"), Some("shop.example"), 403).await;
     check(&server, Some("http://localhost:5173"), Some("shop.example"), 403).await;
     check(&server, Some("http://localhost:5173"), Some("127.0.0.1:PORT"), 101).await;
+    // Behind a proxy with TLS that does not tell.
+    let body = check(&server, Some("https://shop.example"), Some("shop.example"), 403).await;
+    assert!(body.contains("over http") && body.trim_end().ends_with("--allow-origin https://shop.example"), "{body}");
+    let server = TestServer::start_with(allow(&["https://shop.example"])).await;
+    check(&server, Some("https://shop.example"), Some("shop.example"), 101).await;
 }
 
 #[tokio::test]
-async fn a_foreign_host_is_refused_on_loopback() {
+async fn a_foreign_host_is_refused_on_every_address() {
     let log = LogCapture::start();
-    let server = TestServer::start().await;
-    for host in ["evil.example", "evil.example:PORT", "localhost.evil.example", "192.168.1.1", "10.0.0.1:PORT"] {
-        let body = check(&server, None, Some(host), 403).await;
-        assert!(body.contains("it listens on loopback only") && body.contains("--allow-origin"), "{body}");
-        // Also if the origin is the same host.
-        check(&server, Some(&format!("http://{host}")), Some(host), 403).await;
+    for bind in ["127.0.0.1", "0.0.0.0"] {
+        let server = TestServer::start_with(move |config| config.host = bind.into()).await;
+        let port = server.addr.port();
+        let addr = ([127, 0, 0, 1], port).into();
+        for host in ["evil.example", "evil.example:PORT", "localhost.evil.example"] {
+            let host = host.replace("PORT", &port.to_string());
+            let name = host.split(':').next().unwrap();
+            let refused = HttpRequest::handshake(addr).replace("Host", &host).send().await;
+            assert_eq!(refused.status, 403, "{bind} {host}");
+            assert!(refused.body.trim_end().ends_with(&format!("--allow-host {name}")), "{}", refused.body);
+            let call = HttpRequest::post(addr, "/events/ping", "").replace("Host", &host);
+            let refused = call.send().await;
+            assert_eq!(refused.failure(), (403, "not_allowed".into()), "{bind} {host}");
+            assert!(refused.body.contains(&format!("--allow-host {name}")), "{}", refused.body);
+            // As a page whose name resolves to the server (DNS rebinding).
+            let origin = format!("http://{host}");
+            assert_eq!(call.header("Origin", &origin).send().await.status, 403, "{bind} {host}");
+            assert_eq!(HttpRequest::get(addr, "/").replace("Host", &host).send().await.status, 403, "{bind} {host}");
+        }
+        for host in [
+            "localhost",
+            "LOCALHOST:9",
+            "127.0.0.1:9",
+            "[::1]",
+            "x.localhost",
+            "localhost.",
+            "192.168.1.1",
+            "10.0.0.1:80",
+        ] {
+            let accepted = HttpRequest::handshake(addr).replace("Host", host).send().await;
+            assert_eq!(accepted.status, 101, "{bind} {host}");
+        }
     }
-    log.expect_line(&["WARN", "evil.example", "it listens on loopback only"]);
-    for host in ["localhost", "LOCALHOST:PORT", "127.0.0.1:9", "[::1]:PORT", "x.localhost", "localhost."] {
+    log.expect_line(&["WARN", "evil.example", "--allow-host"]);
+}
+
+#[tokio::test]
+async fn a_host_can_be_allowed_by_its_name_or_by_the_origin_of_its_pages() {
+    let server = TestServer::start_with(allow_hosts(&["api.example", "*.shop.example"])).await;
+    for host in ["api.example", "API.example:8080", "a.shop.example"] {
         check(&server, None, Some(host), 101).await;
     }
-}
-
-#[tokio::test]
-async fn a_host_behind_a_proxy_can_be_allowed() {
+    for host in ["other.example", "shop.example", "x.api.example"] {
+        check(&server, None, Some(host), 403).await;
+    }
     let server = TestServer::start_with(allow(&["https://app.example"])).await;
     check(&server, Some("https://app.example"), Some("app.example"), 101).await;
     check(&server, None, Some("app.example"), 101).await;
     check(&server, None, Some("other.example"), 403).await;
     let star = TestServer::start_with(allow(&["*"])).await;
     check(&star, Some("http://evil.example"), Some("evil.example"), 403).await;
+    let star = TestServer::start_with(allow_hosts(&["*"])).await;
+    check(&star, None, Some("any.example"), 101).await;
+    check(&star, Some("http://evil.example"), Some("any.example"), 403).await;
+}
+
+#[tokio::test]
+async fn the_name_that_the_server_listens_on_is_allowed() {
+    let server = TestServer::start_with(|config| config.host = "localhost".into()).await;
+    check(&server, None, Some("localhost:PORT"), 101).await;
+    check(&server, None, Some("other.example"), 403).await;
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ async fn a_call_over_http_has_a_span_too() {
     for message in ["before", "after", "dropped"] {
         let line = log.line(message).await;
         let of_call = "call{otel.kind=\"server\" otel.name=\"logs/items\" rpc.system=\"aaw\" rpc.method=\"logs/items\" \
-                       network.protocol.name=\"http\" network.peer.address=127.0.0.1 aaw.connection.id=";
+                       network.protocol.name=\"http\" client.address=127.0.0.1 aaw.connection.id=";
         assert!(line.contains(of_call) && !line.contains("connection{"), "{line}");
     }
     // The record of the call names the same caller.

@@ -77,7 +77,8 @@ fn not_normal(db: &Connection) -> rusqlite::Result<Vec<((String, String), Email)
 
 fn rename(transaction: &Transaction<'_>, id: &str, email: &str, normal: &str) -> rusqlite::Result<()> {
     transaction.execute("UPDATE users SET email = ? WHERE id = ?", params![normal, id])?;
-    // A pending reset stays valid. One that was requested for the normal form had no user.
-    transaction.execute("UPDATE OR REPLACE resets SET email = ? WHERE email = ?", params![normal, email])?;
+    // Pending resets stay valid. Those that were requested for the normal form had no user.
+    transaction.execute("DELETE FROM resets WHERE email = ?", [normal])?;
+    transaction.execute("UPDATE resets SET email = ? WHERE email = ?", params![normal, email])?;
     Ok(())
 }

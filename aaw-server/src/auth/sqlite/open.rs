@@ -1,6 +1,6 @@
 //! Opens the database file: permissions, application id, schema.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 /// Marks a database as one of aaw (SQLite's `application_id`): `aawA` in ASCII.
 const APPLICATION_ID: i32 = 0x6161_7741;
 
-/// The version of the tables below (SQLite's `user_version`).
-const SCHEMA_VERSION: i32 = 1;
+/// The version of the tables below (SQLite's `user_version`). Version 1 had one reset for each address.
+const SCHEMA_VERSION: i32 = 2;
 
 /// How long an operation waits for another program's lock. Less than 3 s, the default timeout of a client's call.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,12 +34,17 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sessions_by_user ON sessions (user, created);
     CREATE INDEX sessions_by_end ON sessions (expires);
+";
+
+/// The resets, which version 2 has changed.
+const RESETS: &str = "
     -- A reset for an unknown address is stored as well, so that requesting it takes as long.
     CREATE TABLE resets (
         token BLOB PRIMARY KEY,
-        email TEXT NOT NULL UNIQUE,
+        email TEXT NOT NULL,
         expires INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX resets_by_email ON resets (email, expires);
     CREATE INDEX resets_by_end ON resets (expires);
 ";
 
@@ -79,13 +84,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreOpenError> {
     // Without SQLITE_OPEN_URI, so that the path is not interpreted as a URI.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // SQLite opens a file that cannot be written for reading.
+    if connection.is_readonly("main").map_err(failed)? {
+        let error = io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only");
+        return Err(StoreOpenError::Io(named(error)));
+    }
     connection.busy_timeout(LOCK_TIMEOUT).map_err(failed)?;
     let (application, version) = application_and_version(&connection).map_err(failed)?;
     let is_empty = connection
         .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get::<_, bool>(0))
         .map_err(failed)?;
     match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => {}
+        (APPLICATION_ID, 1..=SCHEMA_VERSION) => {}
         (APPLICATION_ID, schema_version) if schema_version > SCHEMA_VERSION => {
             return Err(StoreOpenError::NewerVersion { path: path.to_owned(), schema_version });
         }
@@ -108,25 +118,42 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(32);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another program may have created the tables meanwhile.
-    if application_and_version(&transaction)?.0 == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    // Read again: another program may have created or changed the tables meanwhile.
+    match application_and_version(&transaction)? {
+        (0, _) => {
+            transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(RESETS)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        (_, 1) => {
+            // Pending resets stay valid. A program of the previous version that has the file open keeps working.
+            transaction.execute_batch("ALTER TABLE resets RENAME TO resets_v1; DROP INDEX resets_by_end")?;
+            transaction.execute_batch(RESETS)?;
+            transaction.execute_batch(
+                "INSERT INTO resets SELECT token, email, expires FROM resets_v1; DROP TABLE resets_v1",
+            )?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        _ => {}
     }
     transaction.commit()
 }
 
 /// Creates the file if it does not exist, with access for its owner only; SQLite creates its auxiliary files with the
 /// same permissions. Logs a warning if an existing file is accessible to others.
+///
+/// An existing file is not opened: closing it would release the locks that this process has on it by another connection
+/// (POSIX releases all locks of a process with any of its descriptors). Another program would then take itself for the
+/// last one that uses the database, and delete the write-ahead log in which this process writes.
 fn create_if_missing(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match owner_only(&mut options).create_new(true).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = OpenOptions::new().read(true).write(true).open(path)?;
-            warn_if_accessible_to_others(path, &file)
+            warn_if_accessible_to_others(path, &std::fs::metadata(path)?);
+            Ok(())
         }
         Err(error) => Err(error),
     }
@@ -144,19 +171,16 @@ fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 #[cfg(unix)]
-fn warn_if_accessible_to_others(path: &Path, file: &File) -> io::Result<()> {
+fn warn_if_accessible_to_others(path: &Path, file: &Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mode = file.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         tracing::warn!(
             "{} contains password hashes and is accessible to other users (mode {mode:o}); run `chmod 600` on it",
             path.display()
         );
     }
-    Ok(())
 }
 
 #[cfg(not(unix))]
-fn warn_if_accessible_to_others(_: &Path, _: &File) -> io::Result<()> {
-    Ok(())
-}
+fn warn_if_accessible_to_others(_: &Path, _: &Metadata) {}

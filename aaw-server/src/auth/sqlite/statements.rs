@@ -12,6 +12,11 @@ use crate::auth::token::TokenHash;
 /// The maximum number of sessions of one user; a new session ends the oldest.
 const MAX_SESSIONS_PER_USER: i64 = 4096;
 
+/// The maximum number of resets of one address that are valid at the same time; a new one ends the oldest. The default
+/// limits, [`Auth::resets_per_email`](crate::auth::Auth::resets_per_email), allow 7 in the 20 minutes that one lasts: so
+/// no request of a stranger voids the reset that the owner of the address has received.
+const MAX_RESETS_PER_EMAIL: i64 = 8;
+
 /// The maximum number of expired rows that one write deletes.
 const MAX_EXPIRED_PER_WRITE: i64 = 64;
 
@@ -153,10 +158,28 @@ pub(super) fn request_reset(
     // By the address that is stored, by which the user is found again.
     let stored_email = user.as_ref().map_or(email.as_str(), |user| &user.email);
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (?, ?, ?)")?
-        .execute(params![reset.token.as_bytes(), stored_email, reset.expires])?;
+        .prepare_cached(
+            "DELETE FROM resets WHERE token IN
+                (SELECT token FROM resets WHERE email = ? ORDER BY expires DESC LIMIT -1 OFFSET ?)",
+        )?
+        .execute(params![stored_email, MAX_RESETS_PER_EMAIL - 1])?;
+    transaction.prepare_cached("INSERT INTO resets (token, email, expires) VALUES (?, ?, ?)")?.execute(params![
+        reset.token.as_bytes(),
+        stored_email,
+        reset.expires
+    ])?;
     transaction.commit()?;
     Ok(user)
+}
+
+/// Writes a row and deletes it, to see whether the disk can be written. With its two indexes it takes some 200 KB, so that
+/// a disk that is almost full does not alternate between full and not.
+pub(super) fn try_write(db: &mut Connection) -> rusqlite::Result<()> {
+    // An address that is too long to be one; expired, so the next request of a reset deletes it if this does not.
+    let address = "x".repeat(64 << 10);
+    db.execute("INSERT INTO resets (token, email, expires) VALUES (randomblob(32), ?, 0)", [&address])?;
+    db.execute("DELETE FROM resets WHERE email = ?", [&address])?;
+    Ok(())
 }
 
 pub(super) fn has_reset(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<bool> {

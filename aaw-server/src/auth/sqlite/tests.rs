@@ -84,9 +84,9 @@ async fn a_file_that_is_not_a_store_is_rejected_and_not_changed() {
 
     let folder = StoreFolder::new();
     drop(folder.store().await);
-    Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let error = SqliteStore::open(folder.file()).await.unwrap_err();
-    assert!(matches!(error, StoreOpenError::NewerVersion { schema_version: 2, .. }), "{error}");
+    assert!(matches!(error, StoreOpenError::NewerVersion { schema_version: 3, .. }), "{error}");
     let error = SqliteStore::open(folder.0.path().join("no/such/folder")).await.unwrap_err();
     assert!(matches!(error, StoreOpenError::Io(_)) && error.to_string().contains("no/such/folder"), "{error}");
 }
@@ -145,6 +145,64 @@ async fn a_reset_can_be_used_only_once() {
     let set = |password| store.set_password(reset, Password::new(password), session());
     let (a, b) = tokio::join!(set("a"), set("b"));
     assert_ne!(a.unwrap().is_some(), b.unwrap().is_some());
+}
+
+async fn request(store: &SqliteStore, lifetime: u64) -> TokenHash {
+    let reset = TokenHash::of(&random_token());
+    let expires = SystemTime::now() + Duration::from_secs(lifetime);
+    store.request_reset(email(), reset, expires).await.unwrap().unwrap();
+    reset
+}
+
+#[tokio::test]
+async fn the_newest_resets_of_an_address_are_valid_and_one_that_is_used_voids_the_others() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("old"), session()).await.unwrap();
+    let mut resets = Vec::new();
+    for n in 0..9 {
+        resets.push(request(&store, 60 + n).await);
+    }
+    let set = |reset| store.set_password(reset, Password::new("new"), session());
+    assert!(set(resets[0]).await.unwrap().is_none(), "there are eight newer ones");
+    assert!(set(resets[1]).await.unwrap().is_some());
+    for reset in &resets[2..] {
+        assert!(set(*reset).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_migrated_with_its_resets() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("old"), session()).await.unwrap();
+    let kept = request(&store, 60).await;
+    drop(store);
+    // The table as version 1 made it.
+    let old = Connection::open(folder.file()).unwrap();
+    old.execute_batch(
+        "ALTER TABLE resets RENAME TO new;
+         CREATE TABLE resets (token BLOB PRIMARY KEY, email TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL)
+             STRICT, WITHOUT ROWID;
+         INSERT INTO resets SELECT * FROM new;
+         DROP TABLE new;
+         CREATE INDEX resets_by_end ON resets (expires);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+
+    let store = folder.store().await;
+    let newer = request(&store, 61).await;
+    // A server of the previous version that still has the file open.
+    old.execute("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (randomblob(32), 'bob@b.c', 1)", [])
+        .unwrap();
+    assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 2);
+    let both = |token| store.read(move |db| statements::has_reset(db, &token, now()));
+    assert!(both(kept).await.unwrap() && both(newer).await.unwrap());
+    assert!(store.set_password(kept, Password::new("new"), session()).await.unwrap().is_some());
+    drop(store);
+    // It is opened again without a change.
+    folder.store().await.log_in(ada("new"), session()).await.unwrap();
 }
 
 #[tokio::test]
@@ -368,4 +426,177 @@ async fn a_changed_password_ends_the_sessions_and_resets_of_its_user_only() {
     assert!(matches!(store.log_in(ada("old"), session()).await, Err(StoreError::InvalidCredentials)));
     store.log_in(ada("new"), session()).await.unwrap();
     assert!(!store.change_password(Email::parse("eve@example.com").unwrap(), Password::new("new")).await.unwrap());
+}
+
+// --- The file while it is open ---------------------------------------------------------------------------------------
+
+#[track_caller]
+fn assert_unavailable<T: fmt::Debug>(result: Result<T, StoreError>, words: &[&str]) {
+    match result {
+        Err(StoreError::Unavailable(why)) if words.iter().all(|word| why.contains(word)) => {}
+        other => panic!("expected {words:?}, got {other:?}"),
+    }
+}
+
+/// Calls every operation that clients cause, which must all fail so.
+async fn assert_all_unavailable(store: &SqliteStore, words: &[&str]) {
+    let token = session().token;
+    let expires = SystemTime::now() + Duration::from_secs(60);
+    assert_unavailable(store.register(of("new@example.com", "x"), session()).await, words);
+    assert_unavailable(store.log_in(ada("x"), session()).await, words);
+    assert_unavailable(store.authenticate(Identity::new("7", "bot"), session()).await, words);
+    assert_unavailable(store.resume(token).await, words);
+    assert_unavailable(store.end(token).await, words);
+    assert_unavailable(store.request_reset(email(), token, expires).await, words);
+    assert_unavailable(store.set_password(token, Password::new("x"), session()).await, words);
+    assert_unavailable(store.has_changed().await, words);
+    assert_unavailable(store.health().await, words);
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_noticed_and_used_again_when_it_is_back() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let before = session();
+    store.register(ada("x"), before).await.unwrap();
+    store.health().await.unwrap();
+    let aside = folder.0.path().join("aside");
+    std::fs::rename(folder.file(), &aside).unwrap();
+    assert_all_unavailable(&store, &["auth.sqlite was deleted", "put it back"]).await;
+    assert!(!folder.file().exists(), "no empty file takes its place: anyone could register its users");
+    std::fs::rename(&aside, folder.file()).unwrap();
+    store.health().await.unwrap();
+    assert!(store.resume(before.token).await.unwrap().is_some());
+    store.log_in(ada("x"), session()).await.unwrap();
+    assert!(store.register(of("new@example.com", "x"), session()).await.is_ok(), "nothing was written before");
+}
+
+#[tokio::test]
+async fn a_change_is_not_reported_as_done_if_the_file_was_deleted_meanwhile() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let (file, aside) = (folder.file(), folder.0.path().join("aside"));
+    let delete_and_write = move |db: &mut Connection| {
+        std::fs::rename(file, aside).unwrap();
+        statements::try_write(db)
+    };
+    assert_unavailable(store.write(delete_and_write).await, &["was deleted"]);
+}
+
+#[tokio::test]
+async fn a_replaced_file_is_not_written_and_is_used_after_a_restart() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("x"), session()).await.unwrap();
+    // A backup, with another user, takes the place of the file.
+    let other = StoreFolder::new();
+    other.store().await.register(of("bob@example.com", "x"), session()).await.unwrap();
+    let backup = folder.0.path().join("backup");
+    let vacuum = Connection::open(other.file()).unwrap();
+    vacuum.execute("VACUUM INTO ?", [backup.to_str().unwrap()]).unwrap();
+    std::fs::rename(&backup, folder.file()).unwrap();
+    let before = std::fs::read(folder.file()).unwrap();
+    assert_all_unavailable(&store, &["auth.sqlite was replaced", "restart"]).await;
+    // As the guide says: the server is stopped, and the logs of the previous file are deleted.
+    drop(store);
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.0.path().join(format!("auth.sqlite{suffix}")));
+    }
+    assert_eq!(std::fs::read(folder.file()).unwrap(), before);
+    let store = folder.store().await;
+    store.log_in(of("bob@example.com", "x"), session()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_write_ahead_log_is_noticed_and_its_changes_are_kept() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("x"), session()).await.unwrap();
+    std::fs::remove_file(folder.0.path().join("auth.sqlite-wal")).unwrap();
+    assert_all_unavailable(&store, &["auth.sqlite-wal was deleted", "restart"]).await;
+    // What a process that is killed now leaves behind: the file alone has what only the log had.
+    let left = StoreFolder::new();
+    std::fs::copy(folder.file(), left.file()).unwrap();
+    left.store().await.log_in(ada("x"), session()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_is_unavailable_until_it_can() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let before = session();
+    store.register(ada("x"), before).await.unwrap();
+    let set = async |pragma: &'static str, value: i64| {
+        let set = move |db: &mut Connection| {
+            db.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                error => Err(error),
+            })
+        };
+        store.write(set).await.unwrap();
+    };
+    // SQLite's own errors for a file that is read-only.
+    set("query_only", 1).await;
+    let words = ["cannot write", "auth.sqlite", "readonly"];
+    assert_unavailable(store.register(of("bob@example.com", "x"), session()).await, &words);
+    assert_unavailable(store.health().await, &words);
+    // What only reads goes on.
+    assert!(store.resume(before.token).await.unwrap().is_some());
+    set("query_only", 0).await;
+    store.health().await.unwrap();
+    store.register(of("bob@example.com", "x"), session()).await.unwrap();
+
+    // A full disk: the file may not grow.
+    set("max_page_count", 1).await;
+    let mut added = 0;
+    let failed = loop {
+        let globs = Some(vec![format!("auth/{}", "x".repeat(1000))]);
+        match store.add_user(Email::parse(&format!("{added}@example.com")).unwrap(), Password::new("x"), globs).await {
+            Ok(_) if added < 1000 => added += 1,
+            other => break other,
+        }
+    };
+    assert_unavailable(failed, &["cannot write", "full"]);
+    assert_unavailable(store.health().await, &["cannot write", "full"]);
+    assert_eq!(store.users().await.unwrap().len(), 2 + added, "those that were reported as added");
+    set("max_page_count", 1_000_000).await;
+    store.health().await.unwrap();
+    let kept: i64 = store.read(|db| db.query_row("SELECT count(*) FROM resets", [], |row| row.get(0))).await.unwrap();
+    assert_eq!(kept, 0, "nothing of the check is left");
+    store.register(of("eve@example.com", "x"), session()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_reported_as_done_survives_a_kill_and_a_power_failure() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let synchronous = |db: &mut Connection| db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+    assert_eq!(store.write(synchronous).await.unwrap(), 2, "FULL: a commit waits for the disk");
+    for n in 0..5 {
+        store.register(of(&format!("{n}@example.com"), "x"), session()).await.unwrap();
+        // What a process that is killed now leaves behind.
+        let left = StoreFolder::new();
+        for suffix in ["", "-wal"] {
+            let name = format!("auth.sqlite{suffix}");
+            std::fs::copy(folder.0.path().join(&name), left.0.path().join(&name)).unwrap();
+        }
+        assert_eq!(left.store().await.users().await.unwrap().len(), n + 1);
+    }
+}
+
+/// SQLite keeps a lock on the file as long as it is open, by which other programs see that it is in use.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_locks_of_an_open_file_are_kept_when_it_is_opened_again() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let again = folder.store().await;
+    store.register(ada("x"), session()).await.unwrap();
+    let lock = format!(":{} ", std::fs::metadata(folder.file()).unwrap().ino());
+    let own = format!(" {} ", std::process::id());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    assert!(locks.lines().any(|line| line.contains(&own) && line.contains(&lock)), "no {lock} of {own} in\n{locks}");
+    drop(again);
 }

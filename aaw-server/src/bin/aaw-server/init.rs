@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::DEFAULT_EVENTS;
+use crate::settings::quote_toml;
 
 /// The files of the package, and their templates.
 const FILES: [(&str, &str); 8] = [
@@ -81,7 +82,7 @@ impl AawSource {
         match self {
             Self::Registry => format!("{VERSION:?}"),
             Self::Clone(clone) | Self::SurroundingClone(clone) => {
-                format!("{{ version = {VERSION:?}, path = {} }}", toml_string(&format!("{clone}/{folder}")))
+                format!("{{ version = {VERSION:?}, path = {} }}", quote_toml(&format!("{clone}/{folder}")))
             }
         }
     }
@@ -219,12 +220,6 @@ fn path_to_ancestor(folder: &Path, ancestor: &Path) -> Option<String> {
     Some(vec![".."; inside.components().count() + missing.components().count()].join("/"))
 }
 
-/// Quotes a string for TOML.
-fn toml_string(text: &str) -> String {
-    // The escapes of a JSON string are among those of TOML.
-    serde_json::Value::from(text).to_string()
-}
-
 /// Derives a package name that cargo accepts from the name of the folder.
 fn package_name(folder: &Path) -> String {
     let folder = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -360,7 +355,7 @@ mod tests {
     fn git_ignores_the_file_of_users_in_a_new_package_and_here() {
         let here = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../.gitignore")).unwrap();
         for ignored in [include_str!("../../../template/gitignore"), &here] {
-            let pattern = format!("{}*", crate::users::DEFAULT_STORE);
+            let pattern = format!("{}*", crate::settings::DEFAULT_STORE);
             assert!(ignored.lines().any(|line| line == pattern), "{ignored}");
         }
     }
@@ -445,6 +440,6 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_for_toml() {
-        assert_eq!(toml_string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+        assert_eq!(quote_toml(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
     }
 }

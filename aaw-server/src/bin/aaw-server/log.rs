@@ -10,11 +10,13 @@ use std::os::fd::AsFd as _;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::{RecordFields, VisitOutput as _};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+use tracing_subscriber::reload;
 
-use crate::cli::LogFormat;
 use crate::line_writer::{self, LineQueue, LineWriter};
+use crate::settings::{LogFormat, SetLogLevel};
 
 /// Starts the thread that writes to standard error.
 pub(crate) fn stderr() -> io::Result<(LineQueue, LineWriter)> {
@@ -25,20 +27,39 @@ pub(crate) fn stderr() -> io::Result<(LineQueue, LineWriter)> {
     })
 }
 
-/// Starts to log to standard error. `RUST_LOG` sets the level; the default is `info`.
-pub(crate) fn start(format: LogFormat, stderr: &LineQueue) {
+/// Starts to log to standard error. Returns a function that sets another level.
+///
+/// # Errors
+/// If the level is invalid.
+pub(crate) fn start(format: LogFormat, level: &str, stderr: &LineQueue) -> Result<SetLogLevel, ParseError> {
     log_panics(stderr.clone());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::builder().parse(level)?;
     let subscriber = tracing_subscriber::fmt().with_writer(LogOutput(stderr.clone())).with_env_filter(filter);
-    match format {
+    Ok(match format {
         LogFormat::Pretty => {
             let is_terminal = io::stderr().is_terminal();
-            subscriber.fmt_fields(PrettyFields).with_target(false).with_ansi(is_terminal).init();
+            let subscriber = subscriber.fmt_fields(PrettyFields).with_target(false).with_ansi(is_terminal);
+            let subscriber = subscriber.with_filter_reloading();
+            let set_level = set_level(subscriber.reload_handle());
+            subscriber.init();
+            set_level
         }
-        // Without the current span, since it is the last in the list of spans.
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
-        LogFormat::Off => {}
-    }
+        LogFormat::Json => {
+            // Without the current span, since it is the last in the list of spans.
+            let subscriber = subscriber.json().flatten_event(true).with_current_span(false).with_filter_reloading();
+            let set_level = set_level(subscriber.reload_handle());
+            subscriber.init();
+            set_level
+        }
+        LogFormat::Off => Box::new(|_| Ok(())),
+    })
+}
+
+fn set_level<S: 'static>(filter: reload::Handle<EnvFilter, S>) -> SetLogLevel {
+    Box::new(move |level| {
+        let new = EnvFilter::builder().parse(level).map_err(|error| error.to_string())?;
+        filter.reload(new).map_err(|error| error.to_string())
+    })
 }
 
 /// Logs panics of this program in place of the standard library's hook, which writes to standard error itself, and so can

@@ -1,7 +1,7 @@
 //! The program `aaw-server`.
 
 mod cli;
-mod environment;
+mod file_limit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod heap_trim;
 mod init;
@@ -9,7 +9,11 @@ mod json_log;
 mod line_writer;
 mod log;
 mod serve;
+mod settings;
 mod signals;
+#[cfg(unix)]
+mod systemd;
+mod tls;
 mod users;
 
 use std::error::Error;
@@ -17,12 +21,22 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use aaw_server::PassedListener;
+use clap::Parser as _;
 use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
+use settings::{Program, Settings, SettingsError};
 
 fn main() -> ExitCode {
-    let cli = parse_command_line();
+    // Before there are threads.
+    #[cfg(unix)]
+    let passed = match systemd::passed_listeners() {
+        Ok(passed) => passed,
+        Err(error) => return failed(&format!("cannot use the sockets that LISTEN_FDS announces: {error}")),
+    };
+    #[cfg(not(unix))]
+    let passed = Vec::new();
+    let cli = Cli::parse();
     let (stderr, writer) = match log::stderr() {
         Ok(started) => started,
         Err(error) => return failed(&format!("cannot start to log to standard error: {error}")),
@@ -33,32 +47,20 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let code = match runtime.block_on(run(cli, &stderr)) {
+    let code = match runtime.block_on(run(cli, passed, &stderr)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output wants no more of it, for example `head`.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             stderr.push(format!("aaw-server: {error}\n").into());
-            ExitCode::FAILURE
+            // As for an invalid flag.
+            if error.is::<SettingsError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     };
     // Not waited for: a thread that reads a file or runs a handler may be blocked for good.
     runtime.shutdown_background();
     writer.finish();
     code
-}
-
-/// Parses the command line and the environment. Exits if that prints something: an error, help, or the version.
-fn parse_command_line() -> Cli {
-    let command = environment::apply(Cli::command());
-    let parsed = command.clone().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.unwrap_or_else(|error| {
-        // `exit` prints the error, too. The variable is a line before it.
-        if let Some(variable) = environment::source(&command, &error) {
-            let _ = writeln!(io::stderr(), "in the environment variable {variable}:");
-        }
-        error.exit()
-    })
 }
 
 /// Writes why the program did not start.
@@ -72,14 +74,17 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn run(cli: Cli, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
+async fn run(cli: Cli, passed: Vec<PassedListener>, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
     match cli.command {
         None => {
-            log::start(cli.serve.log, stderr);
-            serve::serve(cli.serve).await
+            let settings = Settings::load(&cli.serve)?;
+            let Program { log, log_level, .. } = &settings.values.program;
+            let set_log_level = log::start(*log, log_level, stderr)?;
+            serve::serve(cli.serve, settings, set_log_level, passed).await
         }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,
+        Some(ServerCommand::Config(args)) => settings::run_config(&args),
         Some(ServerCommand::Completions { shell }) => Ok(cli::print_completions(shell)?),
         Some(ServerCommand::Man) => Ok(cli::print_man_page()?),
     }

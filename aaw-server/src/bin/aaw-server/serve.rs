@@ -3,19 +3,25 @@
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aaw_server::auth::{Auth, SqliteStore};
+use aaw_server::config::ListenAddress;
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{BoundServer, Config, Events, Handle, Server};
+use aaw_server::{BoundAddress, BoundServer, Config, Events, Handle, PassedListener, Server};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
+use crate::cli::DEFAULT_EVENTS;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
-use crate::{json_log, signals, users};
+use crate::settings::{LogFormat, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
+#[cfg(unix)]
+use crate::systemd;
+use crate::{file_limit, json_log, signals, tls, users};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,22 +30,47 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const RELOAD_ABORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Serves until a signal. The caller has started the log.
-pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(
+    args: ServeArgs,
+    settings: Settings,
+    set_log_level: SetLogLevel,
+    passed: Vec<PassedListener>,
+) -> Result<(), Box<dyn Error>> {
     // Installed first, so that a signal also stops the first build, and services that never start.
-    let mut shutdown = std::pin::pin!(signals::shutdown(args.config().shutdown_timeout)?);
+    let shutdown_timeout = Arc::new(Mutex::new(settings.values.config.shutdown_timeout));
+    let reload = settings.file.as_ref().map(|_| Arc::<Notify>::default());
+    let mut shutdown = std::pin::pin!(signals::shutdown(Arc::clone(&shutdown_timeout), reload.clone())?);
+    if let Some(file) = &settings.file {
+        tracing::info!("settings are read from {}", file.display());
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     let started = tokio::select! {
-        started = start(&args) => started?,
+        started = start(&settings.values, &passed) => started?,
         () = &mut shutdown => return Ok(()),
     };
+    // The server has its own handles.
+    drop(passed);
     let StartedServer { server, watch, json_writer } = started;
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if let Err(error) = heap_trim::start() {
         tracing::warn!("cannot start the thread that returns free memory to the system: {error}");
     }
+    if let (Some(file), Some(reload)) = (settings.file.clone(), reload) {
+        let server = server.handle();
+        let reloader = Reloader { args, settings, server, set_log_level, shutdown_timeout };
+        // Ends with the program.
+        tokio::spawn(reloader.run(file, reload));
+    }
     let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
     let abort = reloading.as_ref().map(JoinHandle::abort_handle);
+    #[cfg(unix)]
+    systemd::notify_ready();
     let stop = async {
         shutdown.await;
+        #[cfg(unix)]
+        systemd::notify_stopping();
         if let Some(abort) = abort {
             abort.abort();
         }
@@ -62,27 +93,42 @@ struct StartedServer {
 }
 
 /// Builds and loads the events, and starts the server.
-async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
-    raise_file_limit();
-    let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
-    let mut config = args.config();
+async fn start(values: &Values, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
+    let Values { config, auth, program } = values;
+    file_limit::raise(config.max_connections);
+    let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
+    let mut config = config.clone();
     // Checked before a build that may take minutes.
-    config.probe().await?;
-    if let Some(store) = open_store(args).await? {
-        config.auth = Some(Auth { min_password_chars: args.password_rules.min_length(), ..Auth::new(store) });
+    config.tls = tls::open(&program.tls, config.http.static_dir.as_deref())?;
+    // The certificate says that these are names of the server.
+    config.allow_hosts.extend(program.tls.hosts.iter().filter_map(|name| name.parse().ok()));
+    if passed.is_empty() {
+        config.probe().await?;
+    } else if !config.listen.is_empty() {
+        tracing::warn!("the service manager has passed {} sockets; --listen has no effect", passed.len());
+    }
+    if let Some(file) = &program.auth_file {
+        let store = open_store(file, config.http.static_dir.as_deref()).await?;
+        config.auth = Some(Auth { store: Arc::new(store), ..auth.clone() });
+    } else if program.own_log_ins {
+        let Auth { store, allow_registration, bearer_tokens, .. } = Auth::own_log_ins();
+        config.auth = Some(Auth { store, allow_registration, bearer_tokens, ..auth.clone() });
     }
     // Started before the first build, so that changes during the build are noticed.
-    let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
+    let mut watch = program.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
     let mut events = load(&at, watch.as_mut()).await?;
     // The pretty log has the calls at the level `debug`, from the library: logging a call costs more than the call.
-    let (json_log, json_writer) = match args.log {
+    let (json_log, json_writer) = match program.log {
         LogFormat::Json => json_log::start().map(|(log, writer)| (Some(log), Some(writer)))?,
         LogFormat::Pretty | LogFormat::Off => (None, None),
     };
     let server = loop {
         let mut server = events.into_iter().fold(Server::new(config.clone()), Server::events);
+        for listener in passed {
+            server = server.listener(listener.try_clone()?);
+        }
         if let Some(log) = json_log.clone() {
-            let limit = args.log_body_limit;
+            let limit = program.log_body_limit;
             server = server.on_call(move |call| json_log::write(&log, call, limit));
         }
         tokio::select! {
@@ -93,12 +139,51 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
             }
         }
     };
-    let address = server.local_addr();
-    let host = host_of_url(address.ip(), &args.host);
-    let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
-    tracing::info!("listening on ws://{host}:{port} ({address})");
-    tracing::info!("try the events at http://{host}:{port}{path}");
+    log_addresses(&config, &server);
+    tls::check_port(&program.tls, server.addresses());
+    let is_public = |address: &BoundAddress| match address {
+        BoundAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        _ => false,
+    };
+    let has_names = !config.allow_hosts.is_empty()
+        || !config.allow_origins.is_empty()
+        || server.addresses().iter().any(|address| is_name(host_of(&config, address)));
+    if server.addresses().iter().any(is_public) && !has_names {
+        tracing::info!(
+            "requests must name the server by its IP address or localhost; allow a host name with --allow-host"
+        );
+    }
     Ok(StartedServer { server, watch, json_writer })
+}
+
+fn log_addresses(config: &Config, server: &BoundServer) {
+    let s = if config.tls.is_some() { "s" } else { "" };
+    let mut url = None;
+    for bound in server.addresses() {
+        let BoundAddress::Tcp(address) = bound else {
+            tracing::info!("listening on {bound}");
+            continue;
+        };
+        let host = host_of_url(address.ip(), host_of(config, bound));
+        let (port, prefix) = (address.port(), config.path_prefix.as_str());
+        tracing::info!("listening on ws{s}://{host}:{port}{prefix} ({address})");
+        url.get_or_insert_with(|| format!("http{s}://{host}:{port}{prefix}"));
+    }
+    if let Some(url) = url {
+        let path = if config.http.static_dir.is_some() { "/events" } else { "/" };
+        tracing::info!("try the events at {url}{path}");
+    }
+}
+
+/// The host as it was given, for an address that is listened on.
+fn host_of<'a>(config: &'a Config, bound: &BoundAddress) -> &'a str {
+    let mut hosts = config.listen.iter().filter_map(|address| match (address, bound) {
+        (ListenAddress::Tcp { host, port }, BoundAddress::Tcp(bound)) => {
+            (port.unwrap_or(config.port) == bound.port()).then_some(host.as_str())
+        }
+        _ => None,
+    });
+    hosts.next().unwrap_or(if config.listen.is_empty() { &config.host } else { "::" })
 }
 
 fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {
@@ -112,13 +197,18 @@ fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchErr
 fn host_of_url(bound: IpAddr, host: &str) -> String {
     match bound {
         // Names a machine in the network, if the flag is a name.
-        _ if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => host.to_owned(),
+        _ if is_name(host) => host.to_owned(),
         // On many systems, `localhost` is only this one.
         IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
         _ if bound.is_unspecified() => "localhost".to_owned(),
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
+}
+
+/// Returns whether the value of `--host` is a name, and not an address.
+fn is_name(host: &str) -> bool {
+    host.parse::<IpAddr>().is_err() && !host.starts_with('[')
 }
 
 /// The events to serve if none are given: `events`; or the current folder, if that is a package without such a
@@ -128,13 +218,12 @@ fn default_events() -> PathBuf {
     PathBuf::from(if is_in_package { "." } else { DEFAULT_EVENTS })
 }
 
-async fn open_store(args: &ServeArgs) -> Result<Option<SqliteStore>, Box<dyn Error>> {
-    let Some(file) = &args.auth else { return Ok(None) };
+async fn open_store(file: &Path, static_dir: Option<&Path>) -> Result<SqliteStore, Box<dyn Error>> {
     let store = SqliteStore::open(file).await?;
-    if let Some(static_dir) = &args.static_dir {
+    if let Some(static_dir) = static_dir {
         users::check_not_served(file, static_dir)?;
     }
-    Ok(Some(store))
+    Ok(store)
 }
 
 async fn load(at: &EventsAt, watch: Option<&mut Watch>) -> Result<Vec<Events>, modules::LoadError> {
@@ -179,22 +268,6 @@ async fn reload_on_change(mut watch: Watch, server: Handle) {
             watch.forget();
         }
         events = watch.next().await;
-    }
-}
-
-/// Raises the soft limit of open files, since each connection takes one. The limit is often 1024, for programs that use
-/// `select`, which this one does not.
-fn raise_file_limit() {
-    let max_connections = Config::default().max_connections as u64;
-    match rlimit::increase_nofile_limit(max_connections + 1024) {
-        // Some thousand connections suffice for most servers, so only a lower limit is worth a warning.
-        Ok(limit) if limit >= max_connections.min(4096) => {}
-        Ok(limit) => tracing::warn!(
-            limit,
-            max_connections,
-            "the open-file limit is below max_connections; raise it with `ulimit -n`"
-        ),
-        Err(error) => tracing::warn!("cannot raise the open-file limit: {error}"),
     }
 }
 

@@ -2,48 +2,20 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use aaw_server::auth::{Auth, Email, Password, SqliteStore, User};
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 
-/// The default file of users and sessions, as in the original aaw.
-pub(crate) const DEFAULT_STORE: &str = "aaw-auth.sqlite";
-
-/// The largest minimum length of a password: NIST SP 800-63B asks that passwords of this length are accepted.
-const MAX_MIN_PASSWORD_LENGTH: u64 = 64;
-
-/// The rules for new passwords.
-#[derive(Debug, Args)]
-pub(crate) struct PasswordRules {
-    /// The minimum length of a new password, in characters, from 1 to 64; existing ones keep working. NIST SP 800-63B
-    /// requires 15 where the password is the only factor
-    #[arg(
-        long,
-        value_name = "COUNT",
-        env = "AAW_MIN_PASSWORD_LENGTH",
-        default_value_t = Auth::DEFAULT_MIN_PASSWORD_CHARS,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_MIN_PASSWORD_LENGTH)
-    )]
-    min_password_length: usize,
-}
-
-impl PasswordRules {
-    /// The minimum length of a new password, in characters.
-    pub(crate) fn min_length(&self) -> usize {
-        self.min_password_length
-    }
-}
+use crate::settings::{DEFAULT_STORE, Settings, UserFlags, Values};
 
 #[derive(Debug, Args)]
 pub(crate) struct UserArgs {
     #[command(subcommand)]
     command: UserCommand,
-    /// The file of users and sessions
-    #[arg(long, global = true, value_name = "FILE", env = "AAW_AUTH", default_value = DEFAULT_STORE)]
-    auth: PathBuf,
+    #[command(flatten)]
+    flags: UserFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,15 +29,11 @@ enum UserCommand {
         /// times [default: all protected events]
         #[arg(long, value_name = "GLOB")]
         allow: Vec<String>,
-        #[command(flatten)]
-        rules: PasswordRules,
     },
     /// Set the password of a user and end the user's sessions. The password is read as by `add`
     Passwd {
         /// The e-mail address, or the id
         user: String,
-        #[command(flatten)]
-        rules: PasswordRules,
     },
     /// List the users: address, id, number of sessions, age in days, allowed events. In a terminal the list has a header;
     /// in a pipe it has one user per line, with tabs between the fields
@@ -92,22 +60,24 @@ enum UserCommand {
 }
 
 pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
+    let Values { auth: Auth { min_password_chars, .. }, program, .. } = Settings::load_for_users(&args.flags)?.values;
+    let file = program.auth_file.unwrap_or_else(|| DEFAULT_STORE.into());
     let creates_file = matches!(args.command, UserCommand::Add { .. });
-    if !creates_file && !args.auth.exists() {
-        return Err(format!("{} does not exist; choose the file with --auth", args.auth.display()).into());
+    if !creates_file && !file.exists() {
+        return Err(format!("{} does not exist; choose the file with --auth", file.display()).into());
     }
-    let store = SqliteStore::open(&args.auth).await?;
+    let store = SqliteStore::open(&file).await?;
     let mut out = io::stdout().lock();
     match args.command {
-        UserCommand::Add { email, allow, rules } => {
+        UserCommand::Add { email, allow } => {
             let email = Email::parse(&email)?;
             let allowed = (!allow.is_empty()).then_some(allow);
-            let user = store.add_user(email, read_password(&rules)?, allowed).await?;
+            let user = store.add_user(email, read_password(min_password_chars)?, allowed).await?;
             writeln!(out, "added {} ({})", user.email, user.id)?;
         }
-        UserCommand::Passwd { user, rules } => {
+        UserCommand::Passwd { user } => {
             let email = find(&store, &user).await?;
-            check_exists(&email, store.change_password(email.clone(), read_password(&rules)?).await?)?;
+            check_exists(&email, store.change_password(email.clone(), read_password(min_password_chars)?).await?)?;
             writeln!(out, "changed the password of {email}")?;
         }
         UserCommand::List => {
@@ -197,9 +167,9 @@ fn check_exists(email: &Email, exists: bool) -> Result<(), String> {
 }
 
 /// Reads a new password from the environment, or from a line of standard input.
-fn read_password(rules: &PasswordRules) -> Result<Password, Box<dyn Error>> {
+fn read_password(min_chars: usize) -> Result<Password, Box<dyn Error>> {
     if let Ok(password) = std::env::var("AAW_PASSWORD") {
-        return check_password(&password, rules);
+        return check_password(&password, min_chars);
     }
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -207,16 +177,16 @@ fn read_password(rules: &PasswordRules) -> Result<Password, Box<dyn Error>> {
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
-    check_password(line.trim_end_matches(['\r', '\n']), rules)
+    check_password(line.trim_end_matches(['\r', '\n']), min_chars)
 }
 
-fn check_password(text: &str, rules: &PasswordRules) -> Result<Password, Box<dyn Error>> {
+fn check_password(text: &str, min_chars: usize) -> Result<Password, Box<dyn Error>> {
     const MAX: usize = Auth::DEFAULT_MAX_PASSWORD_BYTES;
     match text.len() {
         0 => Err("a password is required, on standard input or in AAW_PASSWORD".into()),
         1..=MAX => {
             let password = Password::new(text);
-            password.check_new(rules.min_length())?;
+            password.check_new(min_chars)?;
             Ok(password)
         }
         len => Err(format!("the password has {len} bytes; the maximum is {MAX}").into()),
@@ -257,9 +227,8 @@ mod tests {
 
     #[test]
     fn a_new_password_has_the_minimum_length() {
-        let check = |text: &str, min_password_length: usize| {
-            check_password(text, &PasswordRules { min_password_length }).map(drop).map_err(|error| error.to_string())
-        };
+        let check =
+            |text: &str, min_chars: usize| check_password(text, min_chars).map(drop).map_err(|error| error.to_string());
         assert_eq!(check("correct", 6), Ok(()));
         let short = "The password has 7 characters; at least 15 are required";
         assert_eq!(check("correct", 15), Err(short.to_owned()));

@@ -1,0 +1,133 @@
+//! What one connection has used of its address's rates.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aaw_protocol::Failure;
+
+use super::table::{Address, too_many_calls, whole_seconds};
+
+/// What a frame costs beside its bytes. Handling an empty one takes about as long as copying so many.
+const FRAME_COST: u32 = 64;
+
+/// What a connection uses before it is taken from its address's buckets: so small that many connections together hold little
+/// back, and so large that the shared memory is touched rarely.
+const BYTES_PER_BATCH: u32 = 16 << 10;
+const CALLS_PER_BATCH: u32 = 64;
+
+/// The bytes of one read while the address has used up its rate. Many connections of it then have their turns soon.
+const LIMITED_READ: usize = 2 << 10;
+
+/// Counts what a connection uses, and says when it may read. Without an address, it always may.
+#[derive(Debug, Default)]
+pub(crate) struct AddressMeter {
+    address: Option<Arc<Address>>,
+    /// What has not been taken from the buckets.
+    bytes: u32,
+    calls: u32,
+    /// Until when nothing must be read.
+    /// Boxed, since most connections never wait.
+    paused_until: Option<Box<Instant>>,
+    /// Whether the last turn was used up.
+    is_greedy: bool,
+    /// Whether the last batch had to wait.
+    is_limited: bool,
+    /// After how many seconds calls may be made again; 0 if they may now.
+    refused_for: u32,
+}
+
+impl AddressMeter {
+    pub(crate) fn new(address: Option<Arc<Address>>) -> Self {
+        let mut meter = Self::default();
+        meter.address = address;
+        meter
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count_bytes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Counts frames that were decoded, also those that complete no message.
+    pub(crate) fn count_frames(&mut self, frames: u32) {
+        self.bytes = self.bytes.saturating_add(frames.saturating_mul(FRAME_COST));
+    }
+
+    /// Counts a call that was begun.
+    pub(crate) fn count_call(&mut self, cost: u32) {
+        self.calls = self.calls.saturating_add(cost);
+    }
+
+    /// Returns how many bytes may be read now, of at most `len`; `None` if the connection has to wait until
+    /// [`due`](Self::due).
+    pub(crate) fn before_read(&mut self, now: Instant, len: usize) -> Option<usize> {
+        let Some(address) = &self.address else { return Some(len) };
+        if let Some(until) = &self.paused_until {
+            if now < **until {
+                return None;
+            }
+            self.paused_until = None;
+        }
+        let is_batch = self.bytes >= BYTES_PER_BATCH || self.calls >= CALLS_PER_BATCH;
+        let Some(share) = address.share() else {
+            if is_batch {
+                (self.bytes, self.calls) = (0, 0);
+            }
+            (self.is_limited, self.refused_for) = (false, 0);
+            return Some(len);
+        };
+        if is_batch {
+            let (bytes, calls) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.calls));
+            let wait = address.take(now, bytes, calls, share);
+            self.is_limited = !wait.is_zero();
+            if self.is_limited {
+                self.paused_until = now.checked_add(wait).map(Box::new);
+                return None;
+            }
+        }
+        let refused_for = address.call_refusal(now, share).map_or(0, whole_seconds);
+        self.refused_for = u32::try_from(refused_for).unwrap_or(u32::MAX);
+        Some(if self.is_limited || refused_for > 0 { len.min(LIMITED_READ) } else { len })
+    }
+
+    /// Returns when the connection may read again, if it has to wait.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.paused_until.as_deref().copied()
+    }
+
+    /// Returns the failure of a call that has just arrived, if it must not run.
+    pub(crate) fn refuse_call(&self) -> Option<Failure> {
+        (self.refused_for > 0).then(|| too_many_calls(Duration::from_secs(self.refused_for.into())))
+    }
+
+    /// Returns the part of a turn that the connection may use.
+    pub(crate) fn turn_part(&self) -> u32 {
+        self.address.as_ref().map_or(1, |address| address.contention().turn_part())
+    }
+
+    /// Notes whether the connection has used up its turn. Only a change touches shared memory.
+    pub(crate) fn end_turn(&mut self, is_used_up: bool) {
+        if self.is_greedy != is_used_up
+            && let Some(address) = &self.address
+        {
+            self.is_greedy = is_used_up;
+            match is_used_up {
+                true => address.contention().add_greedy(),
+                false => address.contention().remove_greedy(),
+            }
+        }
+    }
+}
+
+/// What was not taken yet is, so that connections that end early use the rate as well.
+impl Drop for AddressMeter {
+    fn drop(&mut self) {
+        self.end_turn(false);
+        if let Some(address) = &self.address
+            && let Some(share) = address.share()
+            && (self.bytes, self.calls) != (0, 0)
+        {
+            address.take(Instant::now(), self.bytes, self.calls, share);
+        }
+    }
+}

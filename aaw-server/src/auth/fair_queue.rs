@@ -1,0 +1,229 @@
+//! A bounded queue that is fair between clients and has two classes.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::client_network::ClientNetwork;
+
+/// The client of a job; `None` for jobs of the program itself.
+pub(super) type Client = Option<ClientNetwork>;
+
+/// After so many urgent jobs in a row a waiting job of the other class has its turn, so that it is served at all.
+const MAX_URGENT_IN_A_ROW: u32 = 8;
+
+/// The order of a job among those of other clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Comes first.
+    Urgent,
+    Normal,
+}
+
+/// Jobs that wait. Those of [`Class::Urgent`] come first. In a class the clients take turns, so that a client waits for
+/// one job of each other client and not for all of them; the jobs of one client are served in order.
+///
+/// A full queue makes place by dropping the latest job of the client with the most normal jobs, or with the most urgent ones
+/// if there are no others. So one client cannot fill the queue for the others.
+#[derive(Debug)]
+pub(super) struct FairQueue<T> {
+    capacity: usize,
+    urgent: Turns<T>,
+    normal: Turns<T>,
+    urgent_in_a_row: u32,
+}
+
+/// The jobs of one class.
+#[derive(Debug)]
+struct Turns<T> {
+    /// Of clients with jobs only.
+    jobs: HashMap<Client, VecDeque<T>>,
+    /// The clients with jobs, in the order of their turns.
+    order: VecDeque<Client>,
+    len: usize,
+}
+
+impl<T> FairQueue<T> {
+    /// Creates a queue for this many jobs, at least one.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), urgent: Turns::default(), normal: Turns::default(), urgent_in_a_row: 0 }
+    }
+
+    /// Adds a job. Returns the job for which there is no place: this one, or that of another client.
+    pub(super) fn push(&mut self, class: Class, client: Client, job: T) -> Option<T> {
+        let mut displaced = None;
+        if self.len() >= self.capacity {
+            let from = if self.normal.len > 0 { Class::Normal } else { Class::Urgent };
+            let turns = self.turns(from);
+            let greediest = turns.greediest()?;
+            let may_displace = match class {
+                _ if class == from => turns.len_of(client) + 1 < turns.len_of(greediest),
+                Class::Urgent => true,
+                Class::Normal => false,
+            };
+            if !may_displace {
+                return Some(job);
+            }
+            displaced = turns.drop_latest(greediest);
+        }
+        self.turns(class).push(client, job);
+        displaced
+    }
+
+    /// Removes the next job.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        if self.urgent.len > 0 && (self.normal.len == 0 || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW) {
+            self.urgent_in_a_row = self.urgent_in_a_row.saturating_add(1);
+            return self.urgent.pop();
+        }
+        self.urgent_in_a_row = 0;
+        self.normal.pop()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.urgent.len + self.normal.len
+    }
+
+    /// The number of jobs of a client in a class.
+    pub(super) fn len_of(&self, class: Class, client: Client) -> usize {
+        match class {
+            Class::Urgent => self.urgent.len_of(client),
+            Class::Normal => self.normal.len_of(client),
+        }
+    }
+
+    fn turns(&mut self, class: Class) -> &mut Turns<T> {
+        match class {
+            Class::Urgent => &mut self.urgent,
+            Class::Normal => &mut self.normal,
+        }
+    }
+}
+
+impl<T> Turns<T> {
+    fn push(&mut self, client: Client, job: T) {
+        let jobs = self.jobs.entry(client).or_default();
+        if jobs.is_empty() {
+            self.order.push_back(client);
+        }
+        jobs.push_back(job);
+        self.len += 1;
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let client = self.order.pop_front()?;
+        let jobs = self.jobs.get_mut(&client)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.jobs.remove(&client);
+        } else {
+            self.order.push_back(client);
+        }
+        self.len -= usize::from(job.is_some());
+        job
+    }
+
+    fn len_of(&self, client: Client) -> usize {
+        self.jobs.get(&client).map_or(0, VecDeque::len)
+    }
+
+    /// The client with the most jobs. Only a full queue looks for it.
+    fn greediest(&self) -> Option<Client> {
+        self.order.iter().copied().max_by_key(|client| self.len_of(*client))
+    }
+
+    fn drop_latest(&mut self, client: Client) -> Option<T> {
+        let jobs = self.jobs.get_mut(&client)?;
+        let job = jobs.pop_back();
+        if jobs.is_empty() {
+            self.jobs.remove(&client);
+            self.order.retain(|other| *other != client);
+        }
+        self.len -= usize::from(job.is_some());
+        job
+    }
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self { jobs: HashMap::new(), order: VecDeque::new(), len: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn client(n: u32) -> Client {
+        Some(IpAddr::from(Ipv4Addr::from_bits(n)).into())
+    }
+
+    fn all<T>(queue: &mut FairQueue<T>) -> Vec<T> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn urgent_jobs_come_first_and_clients_take_turns() {
+        let mut queue = FairQueue::new(1000);
+        for n in 0..200 {
+            queue.push(Class::Normal, client(1), format!("1 registers {n}"));
+        }
+        queue.push(Class::Normal, client(2), "2 registers".to_owned());
+        for n in 0..3 {
+            queue.push(Class::Urgent, client(1), format!("1 logs in {n}"));
+        }
+        queue.push(Class::Urgent, client(3), "3 logs in".to_owned());
+        let order = all(&mut queue);
+        assert_eq!(
+            order[..8],
+            [
+                "1 logs in 0",
+                "3 logs in",
+                "1 logs in 1",
+                "1 logs in 2",
+                "1 registers 0",
+                "2 registers",
+                "1 registers 1",
+                "1 registers 2"
+            ]
+        );
+        assert_eq!(order.len(), 205);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn urgent_jobs_do_not_starve_the_others() {
+        let mut queue = FairQueue::new(1000);
+        for _ in 0..20 {
+            queue.push(Class::Urgent, client(1), "urgent");
+        }
+        queue.push(Class::Normal, client(2), "normal");
+        assert_eq!(all(&mut queue).iter().position(|job| *job == "normal"), Some(8));
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_latest_job_of_the_client_with_most() {
+        let mut queue = FairQueue::new(4);
+        for n in 0..4 {
+            assert_eq!(queue.push(Class::Normal, client(1), n), None);
+        }
+        // The greediest itself is refused.
+        assert_eq!(queue.push(Class::Normal, client(1), 4), Some(4));
+        // Another client takes a place, until it has as many.
+        assert_eq!(queue.push(Class::Normal, client(2), 10), Some(3));
+        assert_eq!(queue.push(Class::Normal, client(2), 11), Some(2));
+        assert_eq!(queue.push(Class::Normal, client(2), 12), Some(12));
+        // So does a log-in, and a further registration takes no place of a log-in.
+        assert!(queue.push(Class::Urgent, client(1), 20).is_some_and(|job| job == 1 || job == 11));
+        for n in 21..24 {
+            assert!(queue.push(Class::Urgent, client(1), n).is_some_and(|job| job < 20));
+        }
+        assert_eq!(queue.push(Class::Normal, client(3), 30), Some(30));
+        assert_eq!(queue.push(Class::Urgent, client(1), 24), Some(24));
+        assert_eq!(queue.push(Class::Urgent, client(3), 40), Some(23));
+        assert_eq!(queue.push(Class::Urgent, client(3), 41), Some(22));
+        assert_eq!(queue.push(Class::Urgent, client(3), 42), Some(42), "it has as many as the other");
+        assert_eq!(queue.len(), 4);
+        assert_eq!(all(&mut queue), [20, 40, 21, 41]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Decides whether a connection is admitted: by the number of all connections, and by what its address may do.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use aaw_protocol::{Code, Failure, codec};
+use hyper::StatusCode;
+
+use crate::address_limits::AddressRefusal;
+use crate::hub::ConnectionPermit;
+use crate::net::context::ServerContext;
+use crate::trusted_proxy::{Peer, PeerText};
+
+/// When a client may come back that the server has no connection for, in seconds.
+const FULL_RETRY: u64 = 5;
+
+/// Why a connection is refused, and when its client may try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// 503 if the server has too many connections, 429 if the client's address has.
+    pub(crate) status: StatusCode,
+    pub(crate) error: &'static str,
+    /// In seconds.
+    pub(crate) retry_after: u64,
+}
+
+impl Refusal {
+    /// The failure, with the code `busy`.
+    pub(crate) fn failure(&self) -> Failure {
+        let data = serde_json::json!({ "retry_after": self.retry_after });
+        Failure { data: serde_json::value::to_raw_value(&data).ok(), ..Failure::new(Code::BUSY, self.error) }
+    }
+
+    /// The response to a connection whose request is not read.
+    pub(crate) fn response(&self) -> Vec<u8> {
+        let body = self.body();
+        let mut response = format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: {}\r\n\
+             connection: close\r\n\r\n",
+            self.status,
+            body.len(),
+            self.retry_after,
+        )
+        .into_bytes();
+        response.extend_from_slice(body.as_bytes());
+        response
+    }
+
+    /// The body of a response, as JSON.
+    pub(crate) fn body(&self) -> String {
+        let mut body = Vec::new();
+        codec::failure(&mut body, &self.failure());
+        // Always valid: it is JSON.
+        String::from_utf8(body).unwrap_or_default()
+    }
+}
+
+impl From<AddressRefusal> for Refusal {
+    fn from(AddressRefusal { error, retry_after }: AddressRefusal) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, error, retry_after }
+    }
+}
+
+/// Admits a connection of this peer. If that is a trusted proxy, the client's address is not known yet, and [`admit_address`]
+/// follows when it is.
+pub(crate) fn admit(shared: &ServerContext, peer: Peer) -> Result<ConnectionPermit, Refusal> {
+    let config = shared.config.load();
+    let Some(mut permit) = shared.hub.admit(config.max_connections) else {
+        let error = "The server has reached its limit of connections";
+        return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error, retry_after: FULL_RETRY });
+    };
+    admit_client(shared, &mut permit, peer)?;
+    Ok(permit)
+}
+
+/// Counts an admitted connection for the address of its peer, unless that is a trusted proxy.
+pub(crate) fn admit_client(shared: &ServerContext, permit: &mut ConnectionPermit, peer: Peer) -> Result<(), Refusal> {
+    match peer.address() {
+        Some(address) if !peer.is_one_of(&shared.config.load().trusted_proxies) => {
+            admit_address(shared, permit, address.ip())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Counts an admitted connection, and its handshake, for the address of its client.
+pub(crate) fn admit_address(
+    shared: &ServerContext,
+    permit: &mut ConnectionPermit,
+    client: IpAddr,
+) -> Result<(), Refusal> {
+    let free = shared.hub.free(shared.config.load().max_connections);
+    permit.set_address(shared.address_limits.connect(client.into(), free, Instant::now())?);
+    Ok(())
+}
+
+/// Logs that a connection was refused, unless such lines are being throttled.
+pub(crate) fn log_refusal(shared: &ServerContext, peer: Option<std::net::SocketAddr>, refusal: &Refusal) {
+    if let Some(suppressed) = shared.refusals.pass() {
+        let peer = peer.map(PeerText).map(tracing::field::display);
+        tracing::warn!(peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
+    }
+}

@@ -1,0 +1,24 @@
+//! The rows that are not held for a known reason. A row that is listed here does not fail the run, and is printed with its
+//! reason.
+
+use crate::sources::Sources;
+
+/// Why a row is not held.
+struct Explanation {
+    attack: &'static str,
+    /// From everywhere if there is none.
+    sources: Option<Sources>,
+    /// Which of the row's failures it explains: those whose text contains this.
+    failure: &'static str,
+    reason: &'static str,
+}
+
+const EXPLANATIONS: &[Explanation] = &[];
+
+/// Returns the reason why a row has failed in this way, if it is known.
+pub(crate) fn reason(attack: &str, sources: Sources, failure: &str) -> Option<&'static str> {
+    let explained = EXPLANATIONS.iter().find(|one| {
+        one.attack == attack && one.sources.is_none_or(|known| known == sources) && failure.contains(one.failure)
+    });
+    explained.map(|one| one.reason)
+}

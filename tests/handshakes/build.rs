@@ -1,0 +1,5 @@
+//! Finds the events.
+
+fn main() {
+    aaw_event_build::events();
+}

@@ -1,0 +1,5 @@
+use aaw_event::prelude::*;
+
+pub async fn handler() -> Value {
+    json!({ "pong": true })
+}

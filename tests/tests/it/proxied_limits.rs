@@ -1,0 +1,189 @@
+//! The limits of an address behind a trusted proxy, which 127.0.0.1 is here: they are those of the client.
+
+use std::time::Duration;
+
+use aaw_server::Config;
+use aaw_tests::tls::Authority;
+use aaw_tests::{HttpRequest, HttpResponse, RawConnection, TestServer, until};
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+const A: &str = "203.0.113.7";
+const B: &str = "203.0.113.8";
+
+async fn behind_proxy(change: impl FnOnce(&mut Config)) -> TestServer {
+    TestServer::start_with(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap(), "unix".parse().unwrap()];
+        change(config);
+    })
+    .await
+}
+
+fn from(client: &str, request: HttpRequest) -> HttpRequest {
+    request.header("X-Forwarded-For", client)
+}
+
+fn expect_429(response: &HttpResponse) {
+    assert_eq!(response.failure(), (429, "busy".into()), "{response:?}");
+    assert!(response.header("retry-after").is_some(), "{response:?}");
+}
+
+#[tokio::test]
+async fn websockets_count_for_their_client_and_connections_of_the_proxy_for_none() {
+    let server = behind_proxy(|config| config.max_connections_per_address = Some(1)).await;
+    let shake = |client: &str| from(client, HttpRequest::handshake(server.addr));
+    let (response, first) = shake(A).open_websocket().await;
+    assert_eq!(response.status, 101);
+    let refused = shake(A).send().await;
+    expect_429(&refused);
+    assert!(refused.body.contains("The limit of connections from your address is reached"), "{refused:?}");
+    let (response, _other) = shake(B).open_websocket().await;
+    assert_eq!(response.status, 101);
+    // The proxy itself keeps several connections open.
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut raw = RawConnection::connect(server.addr).await;
+        let ping = from(A, HttpRequest::post(server.addr, "/events/ping", ""));
+        assert_eq!(ping.send_over(&mut raw).await.status, 200);
+        idle.push(raw);
+    }
+    drop(idle);
+    drop(first);
+    until("the connections have ended", || server.handle.connections() == 1).await;
+    assert_eq!(shake(A).send().await.status, 101);
+}
+
+#[tokio::test]
+async fn handshakes_have_the_rate_of_their_client() {
+    let server = behind_proxy(|config| {
+        config.contention_delay = Duration::ZERO;
+        config.handshake_rate_per_address = 1;
+    })
+    .await;
+    let mut responses = Vec::new();
+    for _ in 0..10 {
+        responses.push(from(A, HttpRequest::handshake(server.addr)).open_websocket().await.0);
+    }
+    assert!(responses[..5].iter().all(|response| response.status == 101), "{responses:?}");
+    let refused = responses.iter().find(|response| response.status != 101).expect("a refused one");
+    expect_429(refused);
+    assert_eq!(from(B, HttpRequest::handshake(server.addr)).send().await.status, 101);
+}
+
+#[tokio::test]
+async fn requests_have_the_rate_of_their_client() {
+    let server = behind_proxy(|config| {
+        config.contention_delay = Duration::ZERO;
+        config.call_rate_per_address = 1;
+    })
+    .await;
+    for target in ["/events/ping", "/missing"] {
+        let request = from(A, HttpRequest::post(server.addr, target, ""));
+        let responses = join_all((0..12).map(|_| request.send())).await;
+        let refused: Vec<_> = responses.iter().filter(|response| response.status == 429).collect();
+        assert!(refused.len() >= 5, "{responses:?}");
+        expect_429(refused[0]);
+    }
+    assert_eq!(from(B, HttpRequest::post(server.addr, "/events/ping", "")).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn cursors_count_for_their_client() {
+    let server = behind_proxy(|config| config.http.max_cursors_per_address = 1).await;
+    let mut proxy = RawConnection::connect(server.addr).await;
+    let mut statuses = Vec::new();
+    for client in [A, A, B] {
+        let begin = HttpRequest::post(server.addr, "/events/streams/count?take=1", json!({ "to": 100 }).to_string());
+        statuses.push(from(client, begin).send_over(&mut proxy).await.status);
+    }
+    assert_eq!(statuses, [200, 429, 200]);
+}
+
+const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 127.0.0.1 56324 1337\r\n";
+const OF_OTHER: &[u8] = b"PROXY TCP4 203.0.113.8 127.0.0.1 56324 1337\r\n";
+
+#[tokio::test]
+async fn connections_count_for_the_client_of_the_proxy_protocol() {
+    let server = behind_proxy(|config| {
+        config.proxy_protocol = true;
+        config.max_connections_per_address = Some(1);
+    })
+    .await;
+    let open = async |header: &[u8]| {
+        let mut raw = RawConnection::connect(server.addr).await;
+        raw.send(header).await;
+        let response = HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut raw).await;
+        (raw, response)
+    };
+    let (first, response) = open(HEADER).await;
+    assert_eq!(response.status, 200);
+    expect_429(&open(HEADER).await.1);
+    assert_eq!(open(OF_OTHER).await.1.status, 200);
+    drop(first);
+    until("the connections have ended", || server.handle.connections() == 0).await;
+    assert_eq!(open(HEADER).await.1.status, 200);
+}
+
+#[tokio::test]
+async fn the_header_of_the_proxy_protocol_is_before_tls() {
+    let authority = Authority::new();
+    let tls = authority.tls();
+    let server = behind_proxy(|config| {
+        config.proxy_protocol = true;
+        config.max_connections_per_address = Some(1);
+        config.tls = Some(tls);
+    })
+    .await;
+    let connect = async || {
+        let mut socket = tokio::net::TcpStream::connect(server.addr).await.unwrap();
+        socket.write_all(HEADER).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(authority.client(&[]));
+        connector.connect("localhost".try_into().unwrap(), socket).await
+    };
+    let mut stream = connect().await.expect("the handshake succeeds");
+    let request = HttpRequest::post(server.addr, "/events/ping", "").header("Connection", "close").bytes();
+    // Its client would not understand a refusal.
+    assert!(connect().await.is_err());
+    stream.write_all(&request).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_proxy_on_a_unix_socket_states_the_client() {
+    for proxy_protocol in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aaw.sock");
+        let listen = vec![format!("unix:{}", path.display()).parse().unwrap()];
+        let config = Config {
+            listen,
+            proxy_protocol,
+            trusted_proxies: vec!["unix".parse().unwrap()],
+            max_connections_per_address: Some(1),
+            ..Config::default()
+        };
+        let bound = aaw_server::Server::new(config).events(aaw_test_events::module()).bind().await.unwrap();
+        let serving = tokio::spawn(bound.serve(std::future::pending()));
+        let shake = async |client: &str| {
+            let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+            let mut request = HttpRequest::handshake(([127, 0, 0, 1], 1337).into());
+            if proxy_protocol {
+                stream.write_all(format!("PROXY TCP4 {client} 127.0.0.1 5 80\r\n").as_bytes()).await.unwrap();
+            } else {
+                request = from(client, request);
+            }
+            stream.write_all(&request.bytes()).await.unwrap();
+            let mut begin = [0; 12];
+            stream.read_exact(&mut begin).await.unwrap();
+            (stream, String::from_utf8(begin[9..].to_vec()).unwrap())
+        };
+        let (_first, status) = shake(A).await;
+        assert_eq!(status, "101");
+        assert_eq!(shake(A).await.1, "429");
+        assert_eq!(shake(B).await.1, "101");
+        serving.abort();
+    }
+}

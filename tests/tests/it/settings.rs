@@ -1,0 +1,139 @@
+//! The settings file of a running server: what changes with it, and what needs a restart.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use aaw_server::Config;
+use aaw_tests::cargo::artifacts;
+use aaw_tests::{HttpRequest, Process, TestServer, WireClient};
+use tokio::process::Command;
+
+use crate::binary::{events, listening};
+
+/// A running server with a settings file.
+struct Served {
+    server: Process,
+    address: SocketAddr,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    async fn start(settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("aaw.toml");
+        std::fs::write(&file, settings).unwrap();
+        let mut command = Command::new(&artifacts().await.server);
+        command.arg(events().await).args(["--port", "0", "--config"]).arg(&file);
+        let server = Process::start(command);
+        let address = listening(&server).await.strip_prefix("ws://").unwrap().parse().unwrap();
+        Self { server, address, file, _folder: folder }
+    }
+
+    /// Writes the file beside its place first, so that no part of it is read.
+    fn write(&self, settings: &str) {
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, settings).unwrap();
+        std::fs::rename(&new, &self.file).unwrap();
+    }
+
+    async fn handshake(&self, origin: &str) -> u16 {
+        HttpRequest::handshake(self.address).header("Origin", origin).send().await.status
+    }
+}
+
+const ORIGIN: &str = "https://app.example";
+
+#[tokio::test]
+async fn sighup_applies_what_can_change_and_names_what_cannot() {
+    let served = Served::start("max_connections = 100\nmax_message_bytes = '1 MiB'\nport = 1").await;
+    let Served { server, .. } = &served;
+    let mut before = WireClient::connect_v1(served.address).await;
+    assert_eq!(served.handshake(ORIGIN).await, 403);
+    // The flag --port has precedence, so its change is none.
+    served.write(&format!(
+        "max_connections = 200\nmax_message_bytes = '2 MiB'\nport = 2\nallow_origins = ['{ORIGIN}']\nlog_level = 'debug'"
+    ));
+    server.signal("HUP").await;
+    let file = served.file.display();
+    server.stderr_line(&[r#"changed the setting max_connections from "100" to "200""#, &format!("{file}:1:19")]).await;
+    server.stderr_line(&["restart is needed", r#"max_message_bytes from "1 MiB" to "2 MiB""#, ":2:21"]).await;
+    server.stderr_line(&["reloaded the settings from", &file.to_string()]).await;
+    assert!(!server.stderr().contains("the setting port"), "{}", server.stderr());
+    assert_eq!(served.handshake(ORIGIN).await, 101);
+    server.stderr_line(&["DEBUG", "connected"]).await;
+    before.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+
+    // A broken file changes nothing, not even what is valid in it.
+    served.write("allow_origins = []\nmax_connections = 'many'");
+    server.signal("HUP").await;
+    server.stderr_line(&["ERROR", "keeping the previous settings", ":2:19: max_connections"]).await;
+    assert_eq!(served.handshake(ORIGIN).await, 101);
+
+    // What can change may contradict what cannot.
+    served.write("max_unsent_response_bytes = '8 MiB'\nmax_held_bytes = '16 MiB'\nallow_origins = []");
+    server.signal("HUP").await;
+    server
+        .stderr_line(&[
+            "keeping the previous settings",
+            "max_held_bytes is 4 MiB",
+            "max_unsent_response_bytes is 8 MiB",
+        ])
+        .await;
+    assert_eq!(served.handshake(ORIGIN).await, 101);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_applied_without_a_signal() {
+    let served = Served::start("").await;
+    assert_eq!(served.handshake(ORIGIN).await, 403);
+    served.write(&format!("allow_origins = ['{ORIGIN}']"));
+    served.server.stderr_line(&["changed the setting allow_origins"]).await;
+    assert_eq!(served.handshake(ORIGIN).await, 101);
+    std::fs::remove_file(&served.file).unwrap();
+    served.server.stderr_line(&["keeping the previous settings: cannot read the settings file"]).await;
+    assert_eq!(served.handshake(ORIGIN).await, 101);
+}
+
+#[tokio::test]
+async fn a_shutdown_has_the_changed_time() {
+    let mut served = Served::start("shutdown_timeout = '1h'\nstream_shutdown_timeout = '30m'").await;
+    let mut client = WireClient::connect_v1(served.address).await;
+    client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    served.write("shutdown_timeout = '1s'\nstream_shutdown_timeout = '0s'");
+    served.server.signal("HUP").await;
+    served.server.stderr_line(&["reloaded the settings"]).await;
+    served.server.signal("TERM").await;
+    // Within the deadline of the tests, which is far below an hour.
+    served.server.exited().await;
+}
+
+#[tokio::test]
+async fn without_a_file_sighup_ends_the_program_as_when_its_terminal_closes() {
+    let mut command = Command::new(&artifacts().await.server);
+    command.arg(events().await).args(["--port", "0"]);
+    let mut server = Process::start(command);
+    listening(&server).await;
+    server.signal("HUP").await;
+    assert_eq!(server.exited().await.code(), None, "ended by the signal");
+}
+
+// --- The library -----------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn connections_that_open_after_an_update_have_the_new_limits() {
+    let server = TestServer::start().await;
+    let config = || Config { port: 0, ..Config::default() };
+    let mut before = server.v1().await;
+    let update = server.handle.update_config(Config { max_client_calls: 7, max_connections: 1, ..config() });
+    assert_eq!(update.applied, ["max_connections", "max_client_calls"]);
+    assert_eq!((server.handle.config().max_connections, server.handle.config().max_client_calls), (1, 7));
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 503);
+    before.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+
+    // The origin of a page is checked with the origins of this moment, also on a connection that is open.
+    let update = server.handle.update_config(Config { allow_origins: vec![ORIGIN.parse().unwrap()], ..config() });
+    assert_eq!(update.applied, ["allow_origins", "max_connections", "max_client_calls"]);
+    assert_eq!(HttpRequest::handshake(server.addr).header("Origin", ORIGIN).send().await.status, 101);
+}
