@@ -92,10 +92,12 @@ async fn a_log_on_a_full_disk_changes_nothing() {
         // Only Linux has it.
         return;
     };
-    // The port cannot be read from the log.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    // The port cannot be read from the log. Of an address that no other test listens on: one of theirs might get this port before
+    // the server does.
+    let port = std::net::TcpListener::bind("127.53.1.9:0").and_then(|listener| listener.local_addr()).expect("a port");
     let output = full.try_clone().expect("a file");
-    let process = Server::spawn(port.port(), &["--log", "json"], output.into(), full.into()).await;
+    let flags = ["--log", "json", "--host", "127.53.1.9"];
+    let process = Server::spawn(port.port(), &flags, output.into(), full.into()).await;
     let server = Server { process, address: port };
     while tokio::net::TcpStream::connect(port).await.is_err() {
         tokio::task::yield_now().await;
