@@ -16,10 +16,10 @@ use tokio::runtime::Runtime;
 const CONNECTIONS: usize = 1000;
 
 /// The heap of an open connection, in bytes. What it takes of the process is a little more: the allocator's own blocks.
-const MAX_AT_REST: usize = 1900;
+const MAX_AT_REST: usize = 1800;
 
 /// The same if the client can resume the connection, and has acknowledged all messages.
-const MAX_RESUMABLE_AT_REST: usize = 2150;
+const MAX_RESUMABLE_AT_REST: usize = 1900;
 
 /// What a burst may leave, for each connection: nothing, apart from the buffers of the two workers.
 const MAX_KEPT: usize = 200;
@@ -34,8 +34,8 @@ const WAITING: usize = 32;
 /// response. The rest is its share of tables, which grow with the calls that are open and are freed when none is.
 const MAX_ALLOCATIONS_OF_WAITING: f64 = 4.5;
 
-/// Those of a call that waits alone: the tables are its own.
-const MAX_ALLOCATIONS_OF_ONE_WAITING: f64 = 8.1;
+/// Those of a call that waits alone: the tables are its own, and so is the queue of the command that completes it.
+const MAX_ALLOCATIONS_OF_ONE_WAITING: f64 = 9.1;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
