@@ -73,12 +73,12 @@ pub struct Config {
     /// [`forwarded_header`](Self::forwarded_header), or with [`proxy_protocol`](Self::proxy_protocol). Default: none, so that
     /// the client is the peer and those headers mean nothing.
     ///
-    /// The client is the last address of the list that is none of these proxies. All that is limited for an address is limited
+    /// The client is the last address of the list that is not one of these proxies. All that is limited for an address is limited
     /// for the client's then, and the log shows it. A proxy whose clients' addresses are hidden or malformed counts as the client
     /// itself. `X-Forwarded-Proto` and `X-Forwarded-Host` (in `Forwarded`: `proto` and `host`) are the scheme and the host
     /// that origins are compared with; of several values the last one counts, which the nearest proxy has added.
     ///
-    /// List only proxies that set these headers, or remove those that clients have sent: whoever can connect from one of these
+    /// List only proxies that set these headers, or remove those that clients have sent: a client that can connect from one of these
     /// addresses can claim to be any client and any host.
     pub trusted_proxies: Vec<TrustedProxy>,
     /// The headers in which trusted proxies state the client. Default [`ForwardedHeader::XForwardedFor`], which nginx, Caddy,

@@ -12,6 +12,9 @@ pub(crate) const STARTING: &str = "starting";
 /// The condition of a server that shuts down.
 pub(crate) const STOPPING: &str = "stopping";
 
+/// The condition of a server whose store of users and sessions cannot be used.
+pub(crate) const STORE: &str = "store";
+
 /// The conditions of one server. It is ready while none of them fails.
 #[derive(Debug)]
 pub(crate) struct Readiness {

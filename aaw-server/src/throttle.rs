@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The lines of one kind that are logged in an interval, where each may be about something else. Enough for what happens
-/// while somebody tries something out, and a flood of them is a megabyte of log in ten minutes.
+/// while an application is being tried out, and a flood of them is a megabyte of log in ten minutes.
 const LINES: u32 = 10;
 
 /// Allows some log lines per interval, and counts the suppressed ones.
@@ -105,7 +105,7 @@ pub(crate) struct LogThrottles {
     pub(crate) refused_handshakes: Throttle,
     /// An HTTP request was refused.
     pub(crate) refused_requests: Throttle,
-    /// The first frame of a connection that is none.
+    /// The first invalid frame of a connection.
     pub(crate) bad_frames: Throttle,
     /// `_open` refused a connection.
     pub(crate) open_refusals: Throttle,

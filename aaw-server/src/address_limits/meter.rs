@@ -25,8 +25,7 @@ pub(crate) struct AddressMeter {
     /// What has not been taken from the buckets.
     bytes: u32,
     calls: u32,
-    /// Until when nothing must be read.
-    /// Boxed, since most connections never wait.
+    /// Until when nothing must be read. Boxed, since most connections never wait.
     paused_until: Option<Box<Instant>>,
     /// Whether the last turn was used up.
     is_greedy: bool,

@@ -3,9 +3,9 @@
 //! A log-in counts in up to three buckets:
 //!
 //! - that of the client's network, whichever addresses it tries;
-//! - that of the pair of e-mail address and network, which is tight: somebody who guesses uses up the pair of his own
+//! - that of the pair of e-mail address and network, which is tight: a person who guesses uses up the pairs of their own
 //!   network, and the owner logs in from another one;
-//! - that of the e-mail address over all networks, which is loose: it limits somebody who guesses from many networks.
+//! - that of the e-mail address over all networks, which is loose: it limits guesses from many networks.
 //!   Networks from which the user has logged in lately are exempt, so that emptying it does not shut out its owner, as
 //!   NIST SP 800-63B suggests (5.2.2 of revision 3). From elsewhere the user can still set a new password by a reset.
 //!

@@ -145,10 +145,8 @@ impl PendingKind {
             Self::Gather(call) => Some(call.event()),
             Self::BuiltIn(_) => None,
         };
-        {
-            let event = event.map(tracing::field::display);
-            log_throttled!(warn, %connection, event, "a call ran for {limit:?}, the longest allowed, and was dropped");
-        }
+        let event = event.map(tracing::field::display);
+        log_throttled!(warn, %connection, event, "a call ran for {limit:?}, the longest allowed, and was dropped");
         let error = format!("The call did not complete within the server's limit of {limit:?}");
         let completion = Completion::Failed(Failure::new(Code::TIMEOUT, error));
         match self {

@@ -7,6 +7,7 @@ use aaw_protocol::json;
 use hyper::StatusCode;
 
 use crate::net::context::ServerContext;
+use crate::readiness;
 
 /// Where a process manager asks whether the process is to be restarted.
 pub(crate) const HEALTH_PATH: &str = "/healthz";
@@ -21,7 +22,11 @@ pub(crate) fn health() -> (StatusCode, String) {
 
 /// The response of `/readyz`.
 pub(crate) fn readiness(shared: &ServerContext) -> (StatusCode, String) {
-    let failing = shared.readiness.failing();
+    let mut failing = shared.readiness.failing();
+    // Known by the service of authentication itself, for the last second.
+    if shared.dispatch.auth.as_ref().is_some_and(|auth| auth.store_failure().is_some()) {
+        failing.push(readiness::STORE);
+    }
     if failing.is_empty() {
         return (StatusCode::OK, r#"{"status":"ready"}"#.into());
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
 use tokio::net::TcpStream;
 
 use crate::connection::ClientSocket;
@@ -30,9 +30,7 @@ impl Transport for TcpStream {
     }
 
     fn is_read_closed(&self) -> bool {
-        // Readiness distinguishes unread bytes from a close of the read side behind them.
-        let ready = pin!(self.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        is_read_closed(self.ready(Interest::READABLE))
     }
 
     fn into_client_socket(self) -> ClientSocket {
@@ -47,13 +45,18 @@ impl Transport for tokio::net::UnixStream {
     }
 
     fn is_read_closed(&self) -> bool {
-        let ready = pin!(self.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        is_read_closed(self.ready(Interest::READABLE))
     }
 
     fn into_client_socket(self) -> ClientSocket {
         ClientSocket::stream(self)
     }
+}
+
+/// Readiness distinguishes unread bytes from a close of the read side behind them.
+fn is_read_closed(ready: impl Future<Output = io::Result<Ready>>) -> bool {
+    let ready = pin!(ready).poll(&mut Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
 }
 
 #[cfg(feature = "tls")]

@@ -92,7 +92,7 @@ impl AcmeCertificate {
             return Err(TlsError::Acme("expected at least one host name".into()));
         }
         if !acme.directory_url.starts_with("https://") {
-            return Err(invalid(&acme.directory_url, "is no URL of an ACME directory; expected https://…"));
+            return Err(invalid(&acme.directory_url, "is not the URL of an ACME directory; expected https://…"));
         }
         let cache = AcmeCache::open(acme.cache_dir.clone())
             .map_err(|source| TlsError::Read { path: acme.cache_dir.clone(), source })?;

@@ -1115,11 +1115,15 @@ async fn a_store_whose_file_is_deleted_is_unavailable_until_it_is_back() {
             assert_eq!(over_http.failure(), (503, "unavailable".into()), "{event}");
         }
     }
+    let readiness = || HttpRequest::get(auth_server.server.addr, "/readyz").send();
+    let not_ready = readiness().await;
+    assert_eq!((not_ready.status, &*not_ready.body), (503, r#"{"status":"not_ready","reasons":["store"]}"#));
     // Who is logged in stays so.
     assert_eq!(ada.call("auth/whoami", "null").await.value()["email"], "ada@example.com");
     log.expect_line(&["ERROR", line, "auth.sqlite was deleted while the server uses it"]);
     std::fs::rename(&aside, &file).unwrap();
     until("the log to say so", || log.text().contains("is available again")).await;
+    assert_eq!(readiness().await.status, 200);
     logged_in(&client.call("aaw/login", ADA).await.value());
     logged_in(&client.call("aaw/register", bob).await.value());
     client.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);

@@ -1,4 +1,4 @@
-//! The name that somebody may have meant, for the error about an unknown one.
+//! The known name that is nearest to an unknown one, for the error about it.
 
 /// Returns the known name that differs from `name` by few typos, or in its spelling.
 pub(super) fn find<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
