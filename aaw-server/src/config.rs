@@ -428,7 +428,6 @@ impl Config {
     /// The part of this configuration that limits client addresses.
     pub(crate) fn address_rates(&self) -> AddressRates {
         AddressRates {
-            connections: self.max_connections_per_address,
             handshakes: self.handshake_rate_per_address,
             calls: self.call_rate_per_address,
             bytes: self.input_rate_per_address,

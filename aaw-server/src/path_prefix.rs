@@ -7,6 +7,8 @@ use std::sync::Arc;
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
+use crate::readiness;
+
 /// The path below which the server is reached, such as `/app`. The default is `/`.
 ///
 /// A prefix consists of names with slashes between them: letters, digits and `-._~`. It begins with a slash; one at its end
@@ -46,16 +48,13 @@ pub(crate) enum Below {
     Outside,
 }
 
-/// Paths that are served without the prefix, too: those of probes, which are sent to the server itself and not by way of the
-/// proxy.
-const WITHOUT_PREFIX: [&str; 2] = ["/healthz", "/readyz"];
-
 impl PathPrefix {
     /// Removes the prefix from the target of a request.
     pub(crate) fn strip(&self, target: &Uri) -> Below {
         let Some(prefix) = &self.0 else { return Below::Unchanged };
         let (path, query) = (target.path(), target.query());
-        if WITHOUT_PREFIX.contains(&path) {
+        // Probes are sent to the server itself, and not by way of the proxy.
+        if readiness::is_probe(path) {
             return Below::Unchanged;
         }
         match path.strip_prefix(&**prefix) {

@@ -6,6 +6,17 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Where a process manager asks whether the process is to be restarted.
+pub(crate) const HEALTH_PATH: &str = "/healthz";
+
+/// Where a load balancer asks whether the process is to receive requests.
+pub(crate) const READINESS_PATH: &str = "/readyz";
+
+/// Whether a probe of the server has this path: it must always have its response.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, HEALTH_PATH | READINESS_PATH)
+}
+
 /// The condition of a server that has not begun to serve.
 pub(crate) const STARTING: &str = "starting";
 

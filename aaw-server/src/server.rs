@@ -234,6 +234,9 @@ async fn share(
         total: config.max_total_held_bytes,
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
+    let address_limits = AddressLimits::new(&config.address_rates());
+    let mut contention_watch = JoinSet::new();
+    contention_watch.spawn(address_limits.watch_contention());
     Ok(Arc::new(ServerContext {
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
@@ -247,7 +250,8 @@ async fn share(
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,
         hub,
-        address_limits: AddressLimits::new(&config.address_rates()),
+        address_limits,
+        _contention_watch: contention_watch,
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
@@ -318,10 +322,6 @@ impl BoundServer {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listeners, service, shared, .. } = self;
         shared.readiness.pass(readiness::STARTING);
-        // In a task of its own, which waits as long as those of connections do. Aborted when the server has stopped.
-        let mut watching = JoinSet::new();
-        let watched = Arc::clone(&shared);
-        watching.spawn(async move { watched.address_limits.watch_contention().await });
         // The certificate is not among what an update replaces.
         let config = Arc::clone(&shared.config.load().config);
         tokio::select! {

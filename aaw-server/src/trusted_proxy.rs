@@ -49,6 +49,8 @@ pub(crate) enum Peer {
     Tcp(SocketAddr),
     #[cfg_attr(not(unix), allow(dead_code, reason = "for listeners on Unix sockets"))]
     Unix,
+    /// A client whose address the proxy at this one does not know.
+    Hidden(SocketAddr),
     /// A program's own axum server has accepted the connection, and does not tell from whom.
     Unknown,
 }
@@ -60,10 +62,10 @@ impl From<Option<SocketAddr>> for Peer {
 }
 
 impl Peer {
-    /// The peer's address, if it has one that is known.
+    /// The peer's address, if it has one that is known. Limits of an address are those of this one.
     pub(crate) fn address(self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) => Some(address),
+            Self::Tcp(address) | Self::Hidden(address) => Some(address),
             Self::Unix | Self::Unknown => None,
         }
     }
@@ -73,7 +75,7 @@ impl Peer {
         match self {
             Self::Tcp(address) => is_trusted(address.ip(), proxies),
             Self::Unix => proxies.iter().any(|proxy| proxy.0 == Trusted::Unix),
-            Self::Unknown => false,
+            Self::Hidden(_) | Self::Unknown => false,
         }
     }
 }
@@ -81,7 +83,7 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Hidden(address) => address.fmt(f),
             Self::Unix => f.write_str("unix"),
             Self::Unknown => f.write_str("unknown"),
         }

@@ -123,7 +123,7 @@ impl WaitQueue {
 }
 
 /// The wait queue has no space for a frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WaitQueueFull;
 
 /// The memory of a waiting frame: its text and its slot, so that many small frames are bounded too.

@@ -63,6 +63,13 @@ impl Bucket {
         taken.map(drop).map_err(|at| missing(refill(at), now, rate, share))
     }
 
+    /// Gives back one token that was taken with this rate and share.
+    pub(super) fn give_back(&self, rate: Rate, share: Share) {
+        let cost = rate.nanos(1, share);
+        // The closure never returns `None`.
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(cost)));
+    }
+
     /// Returns how long it takes until all that was taken would have been there.
     pub(super) fn wait(&self, now: u64, rate: Rate, share: Share) -> Duration {
         missing(self.full_at.load(Ordering::Relaxed), now, rate, share)

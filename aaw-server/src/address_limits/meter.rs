@@ -60,13 +60,11 @@ impl AddressMeter {
     /// Returns how many bytes may be read now, of at most `len`; `None` if the connection has to wait until
     /// [`due`](Self::due).
     pub(crate) fn before_read(&mut self, now: Instant, len: usize) -> Option<usize> {
-        let Some(address) = &self.address else { return Some(len) };
-        if let Some(until) = &self.paused_until {
-            if now < **until {
-                return None;
-            }
-            self.paused_until = None;
+        self.end_pause(now);
+        if self.paused_until.is_some() {
+            return None;
         }
+        let Some(address) = &self.address else { return Some(len) };
         let is_batch = self.bytes >= BYTES_PER_BATCH || self.calls >= CALLS_PER_BATCH;
         let Some(share) = address.share() else {
             if is_batch {
@@ -87,6 +85,11 @@ impl AddressMeter {
         let refused_for = address.call_refusal(now, share).map_or(0, whole_seconds);
         self.refused_for = u32::try_from(refused_for).unwrap_or(u32::MAX);
         Some(if self.is_limited || refused_for > 0 { len.min(LIMITED_READ) } else { len })
+    }
+
+    /// Ends a pause that is over. To be called when time has passed: not every connection reads when it may.
+    pub(crate) fn end_pause(&mut self, now: Instant) {
+        self.paused_until.take_if(|until| **until <= now);
     }
 
     /// Returns when the connection may read again, if it has to wait.

@@ -20,4 +20,6 @@ mod table;
 mod tests;
 
 pub(crate) use meter::AddressMeter;
-pub(crate) use table::{ActiveAddress, Address, AddressLimits, AddressPermit, AddressRates, AddressRefusal};
+pub(crate) use table::{
+    ActiveAddress, Address, AddressLimits, AddressPermit, AddressRates, AddressRefusal, ConnectionLimit,
+};

@@ -1,6 +1,7 @@
 //! The table of addresses, and what each of them has used.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,11 +41,18 @@ pub(super) const FIRST_SWEEP: usize = 1024;
 /// forgotten: some MB of memory are worth more than the few seconds for which a bucket remembers.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// The limits of each address.
+/// How many open connections an address may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectionLimit {
+    /// As many as the server can still accept, without the one that is asked for.
+    Free(usize),
+    /// A number.
+    Max(usize),
+}
+
+/// The rates of each address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AddressRates {
-    /// Open connections; `None` for as many as are free.
-    pub(crate) connections: Option<usize>,
     /// Connections and handshakes a second.
     pub(crate) handshakes: u32,
     /// The cost of calls a second.
@@ -75,7 +83,6 @@ struct Table {
 pub(super) struct Shared {
     /// Times are counted from here.
     epoch: Instant,
-    max_connections: Option<usize>,
     handshakes: Rate,
     calls: Rate,
     bytes: Rate,
@@ -121,7 +128,6 @@ impl AddressLimits {
         let bytes = u64::try_from(rates.bytes).unwrap_or(u64::MAX);
         let shared = Shared {
             epoch: Instant::now(),
-            max_connections: rates.connections,
             handshakes: Rate::new(rates.handshakes.into(), HANDSHAKE_BURST_SECONDS),
             calls: Rate::new(rates.calls.into(), BURST_SECONDS),
             bytes: Rate::new(bytes, BURST_SECONDS),
@@ -132,15 +138,14 @@ impl AddressLimits {
     }
 
     /// Admits a connection, and counts its handshake, unless its address has too many connections or makes them too fast.
-    /// `free` is the number of connections that the server can still accept, without this one.
     pub(crate) fn connect(
         &self,
         network: ClientNetwork,
-        free: usize,
+        limit: ConnectionLimit,
         now: Instant,
     ) -> Result<AddressPermit, AddressRefusal> {
         let address = self.address(network, now);
-        let Some(permit) = AddressPermit::new(&address, free) else {
+        let Some(permit) = AddressPermit::new(&address, limit) else {
             return Err(address.refusal("The limit of connections from your address is reached", CONNECTIONS_RETRY));
         };
         match address.take_handshake(now) {
@@ -193,9 +198,11 @@ impl AddressLimits {
         self.table.lock().unwrap().len()
     }
 
-    /// Measures whether clients compete, as long as it is polled.
-    pub(crate) async fn watch_contention(&self) {
-        self.shared.contention.watch().await;
+    /// Measures whether clients compete, as long as it is polled. To be a task of its own, which waits as long as those of
+    /// connections do.
+    pub(crate) fn watch_contention(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.contention.watch().await }
     }
 }
 
@@ -253,7 +260,13 @@ impl Address {
     fn take_handshake(&self, now: Instant) -> Result<(), Duration> {
         let Some(share) = self.share() else { return Ok(()) };
         let now = self.shared.nanos(now);
-        self.entries().try_for_each(|entry| entry.handshakes.try_take(now, entry.rate(self.shared.handshakes), share))
+        let rate = |entry: &Self| entry.rate(self.shared.handshakes);
+        self.handshakes.try_take(now, rate(self), share)?;
+        let Some(site) = &self.site else { return Ok(()) };
+        site.handshakes.try_take(now, rate(site), share).inspect_err(|_| {
+            // The address has opened no connection.
+            self.handshakes.give_back(rate(self), share);
+        })
     }
 
     /// Takes what a connection has used. Returns how long it must not read: the time until all of it would have been there.
@@ -274,17 +287,27 @@ impl Address {
         waits.max().filter(|wait| *wait > MAX_CALL_WAIT)
     }
 
-    /// Counts a request over HTTP, and returns how long it has to wait before it is handled.
+    /// The same for bytes.
+    fn byte_refusal(&self, now: Instant, share: Share) -> Option<Duration> {
+        let now = self.shared.nanos(now);
+        let waits = self.entries().map(|entry| entry.bytes.wait(now, entry.rate(self.shared.bytes), share));
+        waits.max().filter(|wait| *wait > MAX_CALL_WAIT)
+    }
+
+    /// Counts a request over HTTP, or its body, and returns how long it has to wait before it is handled.
     ///
     /// # Errors
-    /// If it would have to wait for too long.
+    /// If it would have to wait for too long. Nothing is counted.
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP requests and tests use it"))]
     pub(crate) fn take_request(&self, now: Instant, bytes: usize, cost: u32) -> Result<Duration, Failure> {
         let Some(share) = self.share() else { return Ok(Duration::ZERO) };
-        match self.call_refusal(now, share) {
-            Some(wait) => Err(too_many_calls(wait)),
-            None => Ok(self.take(now, u32::try_from(bytes).unwrap_or(u32::MAX), cost, share)),
+        if let Some(wait) = self.call_refusal(now, share) {
+            return Err(too_many_calls(wait));
         }
+        if let Some(wait) = self.byte_refusal(now, share) {
+            return Err(too_many("bytes", wait));
+        }
+        Ok(self.take(now, u32::try_from(bytes).unwrap_or(u32::MAX), cost, share))
     }
 
     fn is_full(&self, now: u64) -> bool {
@@ -297,11 +320,11 @@ impl Address {
     }
 
     /// Counts one more connection, unless there are as many as allowed.
-    fn add_connection(&self, free: usize) -> bool {
-        let limit = match self.shared.max_connections {
-            None => free.max(MIN_CONNECTIONS),
-            Some(limit) if self.is_site => limit.saturating_mul(ADDRESSES_PER_SITE as usize),
-            Some(limit) => limit,
+    fn add_connection(&self, limit: ConnectionLimit) -> bool {
+        let limit = match limit {
+            ConnectionLimit::Free(free) => free.max(MIN_CONNECTIONS),
+            ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE as usize),
+            ConnectionLimit::Max(max) => max,
         };
         let before = self.connections.fetch_add(1, Ordering::SeqCst);
         if before >= limit {
@@ -331,13 +354,13 @@ impl Address {
 }
 
 impl AddressPermit {
-    fn new(address: &Arc<Address>, free: usize) -> Option<Self> {
+    fn new(address: &Arc<Address>, limit: ConnectionLimit) -> Option<Self> {
         if let Some(site) = &address.site
-            && !site.add_connection(free)
+            && !site.add_connection(limit)
         {
             return None;
         }
-        if !address.add_connection(free) {
+        if !address.add_connection(limit) {
             if let Some(site) = &address.site {
                 site.remove_connection();
             }
@@ -373,9 +396,13 @@ impl Drop for ActiveAddress {
 
 /// The failure of a call beyond its address's rate.
 pub(super) fn too_many_calls(wait: Duration) -> Failure {
+    too_many("calls", wait)
+}
+
+fn too_many(what: &str, wait: Duration) -> Failure {
     let seconds = whole_seconds(wait);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "retry_after": seconds })).ok();
-    Failure { data, ..Failure::new(Code::BUSY, format!("Too many calls from your address; try again in {seconds} s")) }
+    Failure { data, ..Failure::new(Code::BUSY, format!("Too many {what} from your address; try again in {seconds} s")) }
 }
 
 /// Rounds up, to 1 at least.

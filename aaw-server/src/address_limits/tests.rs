@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::ConnectionLimit::{Free, Max};
 use super::table::FIRST_SWEEP;
 use super::*;
 use crate::client_network::ClientNetwork;
@@ -11,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Always limited, with small numbers.
 const RATES: AddressRates =
-    AddressRates { connections: None, handshakes: 10, calls: 100, bytes: 100_000, contention_delay: Duration::ZERO };
+    AddressRates { handshakes: 10, calls: 100, bytes: 100_000, contention_delay: Duration::ZERO };
 
 fn network(address: &str) -> ClientNetwork {
     address.parse::<IpAddr>().expect("an address").into()
@@ -33,7 +34,7 @@ fn an_address_may_have_as_many_connections_as_are_free() {
     // Each takes as many as it gets: of n addresses, one part in n + 1 each.
     for (address, expected) in [("192.0.2.1", 500), ("192.0.2.2", 250), ("192.0.2.3", 125)] {
         let mut count = 0;
-        while let Ok(permit) = limits.connect(network(address), free - 1, now) {
+        while let Ok(permit) = limits.connect(network(address), Free(free - 1), now) {
             permits.push(permit);
             free -= 1;
             count += 1;
@@ -41,39 +42,39 @@ fn an_address_may_have_as_many_connections_as_are_free() {
         assert_eq!(count, expected);
     }
     // The next has its own, and the first ones may not take more, until they close some.
-    assert!(limits.connect(network("192.0.2.4"), free - 1, now).is_ok());
-    let refusal = limits.connect(network("192.0.2.1"), free - 1, now).unwrap_err();
+    assert!(limits.connect(network("192.0.2.4"), Free(free - 1), now).is_ok());
+    let refusal = limits.connect(network("192.0.2.1"), Free(free - 1), now).unwrap_err();
     assert!(refusal.error.contains("connections from your address") && (5..10).contains(&refusal.retry_after));
     permits.drain(..400);
-    assert!(limits.connect(network("192.0.2.1"), free + 400, now).is_ok());
+    assert!(limits.connect(network("192.0.2.1"), Free(free + 400), now).is_ok());
 }
 
 #[test]
 fn an_address_may_have_a_few_connections_however_few_are_free() {
     let (limits, now) = limits(AddressRates { contention_delay: Duration::MAX, ..RATES });
-    let permits: Vec<_> = (0..100).filter_map(|_| limits.connect(network("192.0.2.1"), 0, now).ok()).collect();
+    let permits: Vec<_> = (0..100).filter_map(|_| limits.connect(network("192.0.2.1"), Free(0), now).ok()).collect();
     assert_eq!(permits.len(), 64);
 }
 
 #[test]
 fn a_number_of_connections_is_a_limit_whatever_is_free_and_sixteenfold_for_a_site() {
-    let (limits, now) = limits(AddressRates { connections: Some(2), contention_delay: Duration::MAX, ..RATES });
+    let (limits, now) = limits(AddressRates { contention_delay: Duration::MAX, ..RATES });
     let mut permits = Vec::new();
     for n in 0..20 {
         for _ in 0..3 {
-            permits.extend(limits.connect(network(&format!("2001:db8:1:{n:x}::1")), 1000, now));
+            permits.extend(limits.connect(network(&format!("2001:db8:1:{n:x}::1")), Max(2), now));
         }
     }
     assert_eq!(permits.len(), 32, "two of each address, and 32 of the site");
-    assert!(limits.connect(network("2001:db8:2::1"), 1000, now).is_ok(), "another site");
+    assert!(limits.connect(network("2001:db8:2::1"), Max(2), now).is_ok(), "another site");
     permits.clear();
-    assert!(limits.connect(network("2001:db8:1:3::1"), 1000, now).is_ok());
+    assert!(limits.connect(network("2001:db8:1:3::1"), Max(2), now).is_ok());
 }
 
 #[test]
 fn connections_a_second_are_limited_and_refused_with_a_time_to_come_back() {
     let (limits, now) = limits(RATES);
-    let connect = |address: &str, now| limits.connect(network(address), 1000, now).map(drop);
+    let connect = |address: &str, now| limits.connect(network(address), Free(1000), now).map(drop);
     // Connections that are closed count as well.
     assert_eq!((0..50).filter(|_| connect("192.0.2.1", now).is_ok()).count(), 50);
     let times: Vec<_> = (0..5).map(|_| connect("192.0.2.1", now).unwrap_err().retry_after).collect();
@@ -86,18 +87,21 @@ fn connections_a_second_are_limited_and_refused_with_a_time_to_come_back() {
 fn a_site_with_many_networks_is_limited_to_those_of_sixteen() {
     let (limits, now) = limits(RATES);
     let connected =
-        (0..65_536).filter(|n| limits.connect(network(&format!("2001:db8:1:{n:x}::1")), 1 << 20, now).is_ok());
+        (0..65_536).filter(|n| limits.connect(network(&format!("2001:db8:1:{n:x}::1")), Free(1 << 20), now).is_ok());
     assert_eq!(connected.count(), 16 * 50);
 }
 
 #[test]
 fn entries_leave_the_table_when_nothing_needs_them() {
     let (limits, now) = limits(RATES);
-    let kept = limits.connect(network("2001:db8::1"), 1000, now).expect("it is the first");
+    let kept = limits.connect(network("2001:db8::1"), Free(1000), now).expect("it is the first");
     for n in 0..10_000u32 {
         // A second later their buckets are full again.
         let now = now + n * SECOND;
-        limits.connect(IpAddr::from(n.to_be_bytes()).into(), 1000, now).map(drop).expect("the first of its address");
+        limits
+            .connect(IpAddr::from(n.to_be_bytes()).into(), Free(1000), now)
+            .map(drop)
+            .expect("the first of its address");
         assert!(limits.len() <= FIRST_SWEEP + 1, "{}", limits.len());
     }
     assert!(std::sync::Arc::ptr_eq(kept.address(), &limits.address(network("2001:db8::2"), now)));
@@ -107,7 +111,10 @@ fn entries_leave_the_table_when_nothing_needs_them() {
 fn the_table_is_bounded_although_all_entries_remember_something() {
     let (limits, now) = limits(RATES);
     for n in 0..400_000u32 {
-        limits.connect(IpAddr::from(n.to_be_bytes()).into(), 1000, now).map(drop).expect("the first of its address");
+        limits
+            .connect(IpAddr::from(n.to_be_bytes()).into(), Free(1000), now)
+            .map(drop)
+            .expect("the first of its address");
     }
     assert!(limits.len() <= 3 * 65_536, "{}", limits.len());
 }
@@ -222,6 +229,39 @@ fn no_rate_is_limited_while_addresses_do_not_compete() {
         meter.count_bytes(64 << 10);
         meter.count_call(100);
         assert_eq!(meter.before_read(now, 64 << 10), Some(64 << 10));
-        assert_eq!((meter.refuse_call(), limits.connect(network("192.0.2.1"), 1000, now).map(drop)), (None, Ok(())));
+        assert_eq!(
+            (meter.refuse_call(), limits.connect(network("192.0.2.1"), Free(1000), now).map(drop)),
+            (None, Ok(()))
+        );
     }
+}
+
+#[test]
+fn a_pause_that_is_over_is_not_due_although_nothing_is_read() {
+    let (limits, now) = limits(RATES);
+    let mut meter = meter(&limits, "192.0.2.1", now);
+    meter.count_bytes(150_000);
+    assert_eq!((meter.before_read(now, 1000), meter.due()), (None, Some(now + SECOND / 2)));
+    meter.end_pause(now + SECOND / 4);
+    assert!(meter.due().is_some());
+    meter.end_pause(now + SECOND / 2);
+    assert_eq!(meter.due(), None);
+}
+
+#[test]
+fn what_the_site_refuses_does_not_count_for_the_address() {
+    let (limits, now) = limits(RATES);
+    let connect = |n: u32, now| limits.connect(network(&format!("2001:db8:1:{n:x}::1")), Free(1 << 20), now).is_ok();
+    assert_eq!((0..1000).filter(|n| connect(*n, now)).count(), 16 * 50);
+    assert_eq!((0..100).filter(|_| connect(0xffff, now)).count(), 0);
+    assert_eq!((0..100).filter(|_| connect(0xffff, now + SECOND)).count(), 50, "the whole burst of the address");
+}
+
+#[test]
+fn a_request_is_refused_if_the_bytes_before_it_would_take_too_long() {
+    let (limits, now) = limits(RATES);
+    let address = limits.address(network("192.0.2.1"), now);
+    assert_eq!(address.take_request(now, 300_000, 1), Ok(2 * SECOND), "its own are read by then");
+    let refused = address.take_request(now, 1, 1).unwrap_err();
+    assert_eq!(refused.error, "Too many bytes from your address; try again in 2 s");
 }

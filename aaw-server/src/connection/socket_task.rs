@@ -402,6 +402,11 @@ impl SocketTask {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if self.state.meter.due().is_some() {
+            // What the client sends is not read, its pongs neither.
+            self.state.protocol.handle_sign_of_life(now);
+            self.state.meter.end_pause(now);
+        }
         self.state.handle(now, ConnectionInput::Timeout);
         if self.stall.as_ref().is_some_and(|stall| stall.is_stalled(now)) {
             self.state.protocol.lose_socket(Close::Stalled);
@@ -707,6 +712,9 @@ impl SocketTask {
         resumption.uncounted = UncountedFrames::default();
         self.unread = None;
         self.decoder = decoder(&state.config);
+        // It belongs to the socket, and so does the place among the connections of the address.
+        state.meter = AddressMeter::default();
+        state.guard.leave_address();
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
         self.stall = None;
         self.over_push_limit_since = None;
@@ -742,16 +750,15 @@ impl SocketTask {
     #[cold]
     fn come_back(&mut self, now: Instant) -> bool {
         let state = &mut self.state;
-        let mailbox = &state.guard.peer.mailbox;
-        if self.socket.is_some() || !mailbox.may_come_back() {
+        if self.socket.is_some() || !state.guard.peer.mailbox.may_come_back() {
             return false;
         }
         let Some(resumption) = &mut state.resumption else { return false };
         let Some(next) = resumption.next_socket.take() else { return false };
         let NewSocket { socket, decoder, unread, unsent, permit, meter, .. } = *next;
         state.meter = meter;
-        // It counts for its connection again.
-        drop(permit);
+        // It counts for this connection again, and for the address of its new socket.
+        state.guard.take_address(permit);
         resumption.away = None;
         if let Some(unacknowledged) = &mut resumption.unacknowledged {
             // What has arrived is known from the hello. The rest is sent again, which takes its time.
@@ -759,7 +766,7 @@ impl SocketTask {
         }
         resumption.guard.come_back();
         let welcome = state.protocol.resume(now, state.guard.peer.id().to_string());
-        mailbox.come_back(unsent, welcome.into(), socket.shared());
+        state.guard.peer.mailbox.come_back(unsent, welcome.into(), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);
         tracing::debug!("resumed");
         state.note_back(now);

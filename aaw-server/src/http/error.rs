@@ -8,6 +8,7 @@ use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RE
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use crate::net::admission::Refusal;
 use crate::path_prefix::PathPrefix;
 
 /// An error as the response to a request.
@@ -93,6 +94,12 @@ impl HttpError {
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
         let header = ErrorHeader::RetrySoon;
         Self { header, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::BUSY, error) }
+    }
+}
+
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        Self { status: refusal.status, ..refusal.failure().into() }
     }
 }
 

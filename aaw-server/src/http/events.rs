@@ -58,6 +58,8 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         Some(event) => (Some(event.kind), event.allows_get(), event.cost()),
         None => (None, false, 1),
     };
+    let guard = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| &**guard);
+    rate::begin(guard, cost).await?;
     let is_head = parts.method == Method::HEAD;
     let is_read = is_head || parts.method == Method::GET;
     if is_read {
@@ -81,12 +83,11 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // An `EventSource` that reconnects after the end of the stream. 204 keeps it from reconnecting again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let guard = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| &**guard);
     let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     let memory = guard.map_or_else(|| shared.hub.memory_budget(address), |guard| Arc::clone(guard.memory()));
     let (max_body, body_timeout) = (shared.dispatch.max_response, shared.config.load().http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
-    rate::wait_for_turn(guard, request_body.len(), cost).await?;
+    rate::count_body(guard, request_body.len()).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));

@@ -22,12 +22,14 @@ use super::body_guard::GuardedBody;
 use super::error::HttpError;
 use super::state::AppState;
 use super::{events, rate};
+use crate::net::admission;
 use crate::net::effective_target::EffectiveTarget;
 use crate::net::forwarded::ClientInfo;
 use crate::net::handshake;
 use crate::net::http_connection::{self, HttpConnection, RequestGuard};
 use crate::net::message_check::check_message;
 use crate::origin::Scheme;
+use crate::readiness;
 
 /// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -37,14 +39,17 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     let (guard, body_guard) = match request.extensions_mut().remove::<Arc<RequestGuard>>() {
         Some(guard) => (guard, None),
         // The request comes from the program's own listener, so it counts as a connection of its own.
-        None => match state.shared.hub.admit(state.shared.config.load().max_connections) {
-            Some(permit) => {
+        None => match admission::admit_any(&state.shared) {
+            Ok(permit) => {
                 let peer = peer_of(&request);
                 let connection = Arc::new(HttpConnection::new(Arc::clone(&state.shared), peer, permit));
                 let guard = Arc::new(RequestGuard::new(&connection, request.headers()));
                 (Arc::clone(&guard), Some(guard))
             }
-            None => return HttpError::unavailable("The server has reached its limit of connections").into_response(),
+            Err(refusal) => {
+                admission::log_refusal(&state.shared, peer_of(&request), &refusal);
+                return HttpError::from(refusal).into_response();
+            }
         },
     };
     if handshake::is_upgrade(request.headers()) {
@@ -56,9 +61,11 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     }
     // Those for events count where their cost is known.
     let path = request.uri().path();
-    if !path.starts_with(events::PATH)
-        && !rate::is_exempt(path)
-        && let Err(refused) = rate::wait_for_turn(Some(&guard), 0, 1).await
+    let is_for_event =
+        request.method() != Method::OPTIONS && path.strip_prefix(events::PATH).is_some_and(|name| !name.is_empty());
+    if !is_for_event
+        && !readiness::is_probe(path)
+        && let Err(refused) = rate::begin(Some(&guard), 1).await
     {
         return refused.into_response();
     }

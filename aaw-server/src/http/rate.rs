@@ -4,24 +4,36 @@ use std::time::Instant;
 
 use super::error::HttpError;
 use crate::net::http_connection::RequestGuard;
+use crate::net::shutdown_phase::ShutdownPhase;
 
 /// What a request counts beside the bytes of its body: about the size of its head.
 const HEAD_BYTES: usize = 256;
 
-/// Returns whether requests for this path do not count: a load balancer must always learn whether the server works.
-pub(super) fn is_exempt(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
-}
-
-/// Counts a request, and waits until the address of its client has its turn. `cost` is that of the event.
+/// Counts a request whose head has arrived, and waits until the address of its client has its turn. `cost` is that of the event.
 ///
 /// # Errors
 /// With status 429 and `Retry-After`, if that would take too long.
-pub(super) async fn wait_for_turn(guard: Option<&RequestGuard>, body_bytes: usize, cost: u32) -> Result<(), HttpError> {
-    let Some(address) = guard.and_then(RequestGuard::limited_address) else { return Ok(()) };
-    let wait = address.take_request(Instant::now(), HEAD_BYTES + body_bytes, cost)?;
-    if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
+pub(super) async fn begin(guard: Option<&RequestGuard>, cost: u32) -> Result<(), HttpError> {
+    wait_for_turn(guard, HEAD_BYTES, cost).await
+}
+
+/// Counts the body of a request, and waits as [`begin`] does.
+///
+/// # Errors
+/// As those of [`begin`].
+pub(super) async fn count_body(guard: Option<&RequestGuard>, bytes: usize) -> Result<(), HttpError> {
+    if bytes == 0 { Ok(()) } else { wait_for_turn(guard, bytes, 0).await }
+}
+
+async fn wait_for_turn(guard: Option<&RequestGuard>, bytes: usize, cost: u32) -> Result<(), HttpError> {
+    let Some((guard, address)) = guard.and_then(|guard| Some((guard, guard.limited_address()?))) else { return Ok(()) };
+    let wait = address.take_request(Instant::now(), bytes, cost)?;
+    if wait.is_zero() {
+        return Ok(());
     }
-    Ok(())
+    tokio::select! {
+        () = tokio::time::sleep(wait) => Ok(()),
+        // Calls are refused from now on.
+        () = guard.connection().shared.shutdown.reached(ShutdownPhase::Draining) => Err(HttpError::refused_stopping()),
+    }
 }

@@ -18,6 +18,7 @@ use super::state::AppState;
 use super::{client_script, events, middleware, page};
 use crate::error::StartError;
 use crate::net::health;
+use crate::readiness;
 
 /// The program's own routes.
 #[derive(Debug, Default)]
@@ -74,8 +75,8 @@ fn aaw_routes(state: &Arc<AppState>, placement: Placement) -> Router {
     // These are public: a load balancer requests the health by address, and a page of any origin may import the client
     // script, which does not mean that it may connect.
     let public = Router::new()
-        .route(health::HEALTH_PATH, get(async || health_response(health::health())))
-        .route(health::READINESS_PATH, get(readiness))
+        .route(readiness::HEALTH_PATH, get(async || health_response(health::health())))
+        .route(readiness::READINESS_PATH, get(readiness))
         .route("/aaw.js", get(client_script::current))
         .route("/aaw/{*file}", get(client_script::hashed));
     restricted

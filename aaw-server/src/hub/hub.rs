@@ -97,6 +97,20 @@ impl ConnectionGuard {
         self.permit.as_ref().and_then(ConnectionPermit::address)
     }
 
+    /// The connection has no socket: it does not count for its address any more, so that its client can connect again.
+    pub(crate) fn leave_address(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.address = None;
+        }
+    }
+
+    /// The connection goes on with the socket that had this permit, and counts for the address of that.
+    pub(crate) fn take_address(&mut self, of_socket: Option<ConnectionPermit>) {
+        if let (Some(permit), Some(mut of_socket)) = (&mut self.permit, of_socket) {
+            permit.address = of_socket.address.take();
+        }
+    }
+
     /// Returns the connections that can be resumed.
     pub(crate) fn resumable(&self) -> &Arc<ResumableConnections> {
         &self.hub.resumable

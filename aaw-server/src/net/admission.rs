@@ -6,7 +6,7 @@ use std::time::Instant;
 use aaw_protocol::{Code, Failure, codec};
 use hyper::StatusCode;
 
-use crate::address_limits::AddressRefusal;
+use crate::address_limits::{AddressRefusal, ConnectionLimit};
 use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 use crate::trusted_proxy::{Peer, PeerText};
@@ -64,13 +64,18 @@ impl From<AddressRefusal> for Refusal {
 /// Admits a connection of this peer. If that is a trusted proxy, the client's address is not known yet, and [`admit_address`]
 /// follows when it is.
 pub(crate) fn admit(shared: &ServerContext, peer: Peer) -> Result<ConnectionPermit, Refusal> {
-    let config = shared.config.load();
-    let Some(mut permit) = shared.hub.admit(config.max_connections) else {
-        let error = "The server has reached its limit of connections";
-        return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error, retry_after: FULL_RETRY });
-    };
+    let mut permit = admit_any(shared)?;
     admit_client(shared, &mut permit, peer)?;
     Ok(permit)
+}
+
+/// Admits a connection by the number of all connections.
+pub(crate) fn admit_any(shared: &ServerContext) -> Result<ConnectionPermit, Refusal> {
+    shared.hub.admit(shared.config.load().max_connections).ok_or(Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        error: "The server has reached its limit of connections",
+        retry_after: FULL_RETRY,
+    })
 }
 
 /// Counts an admitted connection for the address of its peer, unless that is a trusted proxy.
@@ -89,8 +94,12 @@ pub(crate) fn admit_address(
     permit: &mut ConnectionPermit,
     client: IpAddr,
 ) -> Result<(), Refusal> {
-    let free = shared.hub.free(shared.config.load().max_connections);
-    permit.set_address(shared.address_limits.connect(client.into(), free, Instant::now())?);
+    let config = shared.config.load();
+    let limit = match config.max_connections_per_address {
+        None => ConnectionLimit::Free(shared.hub.free(config.max_connections)),
+        Some(max) => ConnectionLimit::Max(max),
+    };
+    permit.set_address(shared.address_limits.connect(client.into(), limit, Instant::now())?);
     Ok(())
 }
 

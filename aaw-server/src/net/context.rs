@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use crate::address_limits::AddressLimits;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
@@ -26,4 +28,6 @@ pub(crate) struct ServerContext {
     /// What `/readyz` reports. Shared with parts of the server that set conditions of their own.
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) _poll_watch: PollWatch,
+    /// Aborted when this is dropped.
+    pub(crate) _contention_watch: JoinSet<()>,
 }

@@ -9,12 +9,6 @@ use hyper::StatusCode;
 use crate::net::context::ServerContext;
 use crate::readiness;
 
-/// Where a process manager asks whether the process is to be restarted.
-pub(crate) const HEALTH_PATH: &str = "/healthz";
-
-/// Where a load balancer asks whether the process is to receive requests.
-pub(crate) const READINESS_PATH: &str = "/readyz";
-
 /// The response of `/healthz`. A server that responds at all lives, also while it stops.
 pub(crate) fn health() -> (StatusCode, String) {
     (StatusCode::OK, r#"{"status":"ok"}"#.into())

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
@@ -49,7 +50,7 @@ impl From<io::Error> for ProxyHeaderError {
 /// Nothing behind the header is read. `None` if the connection is to be closed, because it does not begin with a header from a
 /// trusted proxy within the handshake's timeout, or because the server stops.
 pub(crate) async fn accept(stream: &mut (impl AsyncRead + Unpin), peer: Peer, shared: &ServerContext) -> Option<Peer> {
-    let config = shared.config.load();
+    let config = Arc::clone(&shared.config.load().config);
     if !config.proxy_protocol {
         return Some(peer);
     }
@@ -67,7 +68,9 @@ pub(crate) async fn accept(stream: &mut (impl AsyncRead + Unpin), peer: Peer, sh
         () = shared.shutdown.reached(ShutdownPhase::Draining) => return None,
     };
     match read {
-        Ok(Ok(client)) => Some(client.map_or(peer, Peer::Tcp)),
+        Ok(Ok(Stated::Proxy)) => Some(peer),
+        Ok(Ok(Stated::Unknown)) => Some(peer.address().map_or(Peer::Unknown, Peer::Hidden)),
+        Ok(Ok(Stated::Client(address))) => Some(Peer::Tcp(address)),
         Ok(Err(error)) => refuse(&format!("expected a header of the PROXY protocol, and {error}")),
         Err(_) => {
             let seconds = config.handshake_timeout.as_secs_f64();
@@ -76,9 +79,18 @@ pub(crate) async fn accept(stream: &mut (impl AsyncRead + Unpin), peer: Peer, sh
     }
 }
 
-/// Reads the header, and nothing behind it. Returns the client's address; `None` if the proxy speaks for itself, as in its
-/// health checks, or does not know the address.
-async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+/// Who a connection is from, as its header states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stated {
+    /// The proxy itself, as in its health checks.
+    Proxy,
+    /// A client whose address the proxy does not know, or that is not of TCP. What follows is the client's, not the proxy's.
+    Unknown,
+    Client(SocketAddr),
+}
+
+/// Reads the header, and nothing behind it.
+async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Stated, ProxyHeaderError> {
     // No header of either version is shorter.
     let mut first = [0; SIGNATURE.len()];
     read_first(stream, &mut first).await?;
@@ -118,14 +130,14 @@ async fn read_first(
 }
 
 /// Parses a line of version 1, without its line break.
-fn parse_v1(line: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+fn parse_v1(line: &[u8]) -> Result<Stated, ProxyHeaderError> {
     let malformed = ProxyHeaderError::Malformed;
     let line = std::str::from_utf8(line).map_err(|_| malformed("it is not text"))?;
     let mut words = line.split(' ').skip(1);
     let family = words.next().unwrap_or_default();
     if family == "UNKNOWN" {
         // The rest of the line has no meaning.
-        return Ok(None);
+        return Ok(Stated::Unknown);
     }
     let (Some(source), Some(destination), Some(source_port), Some(destination_port), None) =
         (words.next(), words.next(), words.next(), words.next(), words.next())
@@ -145,7 +157,7 @@ fn parse_v1(line: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     let (Some(port), Some(_)) = (parse_port(source_port), parse_port(destination_port)) else {
         return Err(malformed("expected two ports"));
     };
-    Ok(Some(SocketAddr::new(source.to_canonical(), port)))
+    Ok(Stated::Client(SocketAddr::new(source.to_canonical(), port)))
 }
 
 fn parse_port(text: &str) -> Option<u16> {
@@ -154,7 +166,7 @@ fn parse_port(text: &str) -> Option<u16> {
 }
 
 /// Reads a header of version 2 behind its signature.
-async fn read_v2(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+async fn read_v2(stream: &mut (impl AsyncRead + Unpin)) -> Result<Stated, ProxyHeaderError> {
     let mut head = [0; V2_LEN - SIGNATURE.len()];
     stream.read_exact(&mut head).await?;
     let [version_and_command, family, length @ ..] = head;
@@ -173,7 +185,7 @@ async fn read_v2(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketA
     if skipped < rest {
         return Err(ProxyHeaderError::Ended);
     }
-    Ok(address.source(addresses))
+    Ok(address.stated(addresses).unwrap_or(Stated::Unknown))
 }
 
 /// What the addresses of version 2 are.
@@ -181,8 +193,10 @@ async fn read_v2(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketA
 enum AddressKind {
     V4,
     V6,
-    /// The proxy speaks for itself, or the addresses are not of TCP.
-    NotUsed,
+    /// There are none: the proxy speaks for itself.
+    Local,
+    /// They are not of TCP.
+    Other,
 }
 
 impl AddressKind {
@@ -190,7 +204,7 @@ impl AddressKind {
     fn of(version_and_command: u8, family: u8) -> Result<Self, ProxyHeaderError> {
         match version_and_command {
             // LOCAL: the family is ignored.
-            0x20 => return Ok(Self::NotUsed),
+            0x20 => return Ok(Self::Local),
             // PROXY.
             0x21 => {}
             _ => return Err(ProxyHeaderError::Malformed("unknown version or command")),
@@ -199,7 +213,7 @@ impl AddressKind {
             0x11 => Ok(Self::V4),
             0x21 => Ok(Self::V6),
             // Unspecified, UDP, and Unix sockets.
-            0x00..=0x02 | 0x10 | 0x12 | 0x20 | 0x22 | 0x30..=0x32 => Ok(Self::NotUsed),
+            0x00..=0x02 | 0x10 | 0x12 | 0x20 | 0x22 | 0x30..=0x32 => Ok(Self::Other),
             _ => Err(ProxyHeaderError::Malformed("unknown kind of addresses")),
         }
     }
@@ -208,18 +222,19 @@ impl AddressKind {
         match self {
             Self::V4 => 12,
             Self::V6 => 36,
-            Self::NotUsed => 0,
+            Self::Local | Self::Other => 0,
         }
     }
 
-    /// The source of addresses, which have the right length: source, destination, and their ports.
-    fn source(self, addresses: &[u8]) -> Option<SocketAddr> {
+    /// What the addresses state, which have the right length: source, destination, and their ports.
+    fn stated(self, addresses: &[u8]) -> Option<Stated> {
         let (ip, port) = match self {
             Self::V4 => (IpAddr::from(*addresses.first_chunk::<4>()?), addresses.get(8..10)?),
             Self::V6 => (IpAddr::from(*addresses.first_chunk::<16>()?), addresses.get(32..34)?),
-            Self::NotUsed => return None,
+            Self::Local => return Some(Stated::Proxy),
+            Self::Other => return Some(Stated::Unknown),
         };
-        Some(SocketAddr::new(ip.to_canonical(), u16::from_be_bytes(port.try_into().ok()?)))
+        Some(Stated::Client(SocketAddr::new(ip.to_canonical(), u16::from_be_bytes(port.try_into().ok()?))))
     }
 }
 
@@ -229,13 +244,18 @@ mod tests {
 
     use super::*;
 
-    /// Reads a header from these bytes. Returns what it states, or the error, and the bytes that are left.
-    fn read(bytes: &[u8]) -> (Result<Option<String>, String>, &[u8]) {
+    /// Reads a header from these bytes. Returns the client's address, `proxy` or `unknown`, or the error, and the bytes that are
+    /// left.
+    fn read(bytes: &[u8]) -> (Result<String, String>, &[u8]) {
         let mut rest = bytes;
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let read = runtime.block_on(read_header(&mut rest));
-        let read = read.map(|address| address.map(|address| address.to_string())).map_err(|error| error.to_string());
-        (read, rest)
+        let text = |stated| match stated {
+            Stated::Proxy => "proxy".to_owned(),
+            Stated::Unknown => "unknown".to_owned(),
+            Stated::Client(address) => address.to_string(),
+        };
+        (read.map(text).map_err(|error| error.to_string()), rest)
     }
 
     fn v2(version_and_command: u8, family: u8, len: u16, rest: &[u8]) -> Vec<u8> {
@@ -259,22 +279,18 @@ mod tests {
     #[test]
     fn version_1_states_the_source_and_nothing_behind_it_is_read() {
         for (line, expected) in [
-            ("PROXY TCP4 203.0.113.7 127.0.0.1 56324 443", Some("203.0.113.7:56324")),
-            ("PROXY TCP6 2001:db8::1 ::1 56324 443", Some("[2001:db8::1]:56324")),
-            ("PROXY TCP6 ::ffff:203.0.113.7 ::1 1 443", Some("203.0.113.7:1")),
-            ("PROXY UNKNOWN", None),
-            ("PROXY UNKNOWN 203.0.113.7 what ever", None),
+            ("PROXY TCP4 203.0.113.7 127.0.0.1 56324 443", "203.0.113.7:56324"),
+            ("PROXY TCP6 2001:db8::1 ::1 56324 443", "[2001:db8::1]:56324"),
+            ("PROXY TCP6 ::ffff:203.0.113.7 ::1 1 443", "203.0.113.7:1"),
+            ("PROXY UNKNOWN", "unknown"),
+            ("PROXY UNKNOWN 203.0.113.7 what ever", "unknown"),
         ] {
             let bytes = format!("{line}\r\nGET / HTTP/1.1\r\n\r\n");
-            assert_eq!(
-                read(bytes.as_bytes()),
-                (Ok(expected.map(Into::into)), &b"GET / HTTP/1.1\r\n\r\n"[..]),
-                "{line}"
-            );
+            assert_eq!(read(bytes.as_bytes()), (Ok(expected.to_owned()), &b"GET / HTTP/1.1\r\n\r\n"[..]), "{line}");
         }
         let longest = "PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535";
         let padded = format!("{longest:x<105}\r\nrest");
-        assert_eq!(read(padded.as_bytes()), (Ok(None), &b"rest"[..]));
+        assert_eq!(read(padded.as_bytes()), (Ok("unknown".into()), &b"rest"[..]));
     }
 
     #[test]
@@ -286,13 +302,20 @@ mod tests {
                 addresses.resize(addresses.len() + tlvs, 4);
                 let mut bytes = v2(0x21, family, addresses.len() as u16, &addresses);
                 bytes.extend(b"\x16\x03\x01");
-                assert_eq!(read(&bytes), (Ok(Some(source.to_owned())), &b"\x16\x03\x01"[..]), "{tlvs}");
+                assert_eq!(read(&bytes), (Ok(source.to_owned()), &b"\x16\x03\x01"[..]), "{tlvs}");
             }
         }
-        // LOCAL, unspecified, UDP and Unix sockets: the address is that of the proxy.
-        for (command, family) in [(0x20, 0x00), (0x20, 0x11), (0x20, 0xff), (0x21, 0x00), (0x21, 0x12), (0x21, 0x31)] {
+        // LOCAL: the proxy itself. Unspecified, UDP and Unix sockets: a client whose address is not known.
+        for (command, family, expected) in [
+            (0x20, 0x00, "proxy"),
+            (0x20, 0x11, "proxy"),
+            (0x20, 0xff, "proxy"),
+            (0x21, 0x00, "unknown"),
+            (0x21, 0x12, "unknown"),
+            (0x21, 0x31, "unknown"),
+        ] {
             let bytes = v2(command, family, 3, b"xyzGET");
-            assert_eq!(read(&bytes), (Ok(None), &b"GET"[..]), "{command:x} {family:x}");
+            assert_eq!(read(&bytes), (Ok(expected.into()), &b"GET"[..]), "{command:x} {family:x}");
         }
     }
 
@@ -358,10 +381,10 @@ mod tests {
             addresses.extend(tlvs);
             let mut bytes = v2(0x21, family, addresses.len() as u16, &addresses);
             bytes.extend(rest.bytes());
-            prop_assert_eq!(read(&bytes), (Ok(Some(expected.clone())), rest.as_bytes()));
+            prop_assert_eq!(read(&bytes), (Ok(expected.clone()), rest.as_bytes()));
             let (family, other) = if ip.is_ipv4() { ("TCP4", "127.0.0.1") } else { ("TCP6", "::1") };
             let line = format!("PROXY {family} {ip} {other} {port} 443\r\n{rest}");
-            prop_assert_eq!(read(line.as_bytes()), (Ok(Some(expected)), rest.as_bytes()));
+            prop_assert_eq!(read(line.as_bytes()), (Ok(expected), rest.as_bytes()));
         }
 
         /// Neither a panic, nor more read than a header may have.

@@ -3,7 +3,7 @@
 //! A connection takes its snapshot when it opens. What follows reads the snapshot, so calls cost nothing for it.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aaw_protocol::server::ServerConfig;
 use arc_swap::{ArcSwap, Guard};
@@ -15,6 +15,8 @@ use crate::net::origin_check::OriginCheck;
 /// The current configuration of a server.
 pub(crate) struct RunningConfig {
     current: ArcSwap<ConfigSnapshot>,
+    /// Held during an update, so that of two none is lost.
+    updating: Mutex<()>,
 }
 
 /// A configuration, and what is derived from it. Never changes.
@@ -42,7 +44,7 @@ impl Deref for ConfigSnapshot {
 
 impl RunningConfig {
     pub(crate) fn new(config: Config) -> Self {
-        Self { current: ArcSwap::from_pointee(ConfigSnapshot::new(config)) }
+        Self { current: ArcSwap::from_pointee(ConfigSnapshot::new(config)), updating: Mutex::default() }
     }
 
     /// The current snapshot, for a short use.
@@ -52,6 +54,7 @@ impl RunningConfig {
 
     /// Takes over what can change.
     pub(crate) fn update(&self, new: Config) -> ConfigUpdate {
+        let _updating = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load();
         let mut config = Config::clone(&current.config);
         let update = config.update(new);

@@ -16,6 +16,7 @@ use crate::net::health;
 use crate::net::http_connection::RequestGuard;
 use crate::net::request_service::RequestService;
 use crate::path_prefix::{Below, PathPrefix};
+use crate::readiness;
 
 /// Serves WebSockets only.
 #[derive(Debug, Clone)]
@@ -47,8 +48,10 @@ impl RequestService for UpgradeOnly {
         }
         ready(match request.uri().path() {
             _ if is_upgrade => respond(&guard, &mut request),
-            health::HEALTH_PATH => health_response(request.method(), health::health()),
-            health::READINESS_PATH => health_response(request.method(), health::readiness(&guard.connection().shared)),
+            readiness::HEALTH_PATH => health_response(request.method(), health::health()),
+            readiness::READINESS_PATH => {
+                health_response(request.method(), health::readiness(&guard.connection().shared))
+            }
             _ => upgrade_required(),
         })
     }

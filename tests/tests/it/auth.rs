@@ -1115,7 +1115,7 @@ async fn a_store_whose_file_is_deleted_is_unavailable_until_it_is_back() {
             assert_eq!(over_http.failure(), (503, "unavailable".into()), "{event}");
         }
     }
-    let readiness = || HttpRequest::get(auth_server.server.addr, "/readyz").send();
+    let readiness = async || HttpRequest::get(auth_server.server.addr, "/readyz").send().await;
     let not_ready = readiness().await;
     assert_eq!((not_ready.status, &*not_ready.body), (503, r#"{"status":"not_ready","reasons":["store"]}"#));
     // Who is logged in stays so.

@@ -78,6 +78,20 @@ async fn the_client_that_the_header_states_may_be_a_proxy_itself() {
 }
 
 #[tokio::test]
+async fn headers_of_a_client_whose_address_the_proxy_does_not_know_are_not_believed() {
+    let log = LogCapture::start();
+    let server = TestServer::start_with(behind_proxy).await;
+    let handshake = HttpRequest::handshake(server.addr).header("X-Forwarded-For", "198.51.100.1");
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+    for (header, peer) in [(&b"PROXY UNKNOWN\r\n"[..], "peer=127.0.0.1:"), (local, "peer=198.51.100.1")] {
+        let mut raw = connect(&server, header).await;
+        assert_eq!(handshake.send_over(&mut raw).await.status, 101);
+        log.expect_line(&["connected", peer]);
+    }
+    assert_eq!(log.text().matches("peer=198.51.100.1").count(), 1, "only the proxy's own: {}", log.text());
+}
+
+#[tokio::test]
 async fn a_connection_without_a_valid_header_is_closed_and_the_log_says_why() {
     let log = LogCapture::start();
     let server = TestServer::start_with(behind_proxy).await;

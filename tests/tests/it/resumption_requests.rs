@@ -248,6 +248,20 @@ async fn connections_that_are_away_do_not_count_towards_the_limit() {
     assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 101);
 }
 
+#[tokio::test]
+async fn a_connection_that_is_away_leaves_its_place_among_those_of_its_address() {
+    let server = TestServer::start_with(|config| config.max_connections_per_address = Some(1)).await;
+    let connection = broken_after_one_call(&server).await;
+    // The new socket has the place, and the connection that continues on it keeps it.
+    let (mut client, welcome) = open(&server, &resuming(1)).await;
+    assert_eq!(&welcome["connection"], &connection);
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 429);
+    drop(client);
+    until("the client to be away", || server.handle.away_connections() == 1).await;
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 101);
+}
+
 /// The client's first pings are answered partly when it asks to resume: a frame that was begun is completed first.
 #[tokio::test]
 async fn what_the_new_socket_waits_for_comes_before_the_welcome() {
