@@ -130,8 +130,9 @@ pub struct Config {
     /// hundredth of the small calls that a server can handle, and what a thousand busy users make.
     pub call_rate_per_address: u32,
     /// The bytes a second that one client address may send while clients compete for the server
-    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and in HTTP requests, and as many at once. What is
-    /// beyond is read later; nothing is refused. Each frame counts 64 bytes in addition and each request 256, so that a
+    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and in HTTP requests, and as many at once. Over a
+    /// WebSocket, what is beyond is read later, and nothing is refused; an HTTP request that would have to wait for longer than a
+    /// second gets status 429. Each frame counts 64 bytes in addition and each request 256, so that a
     /// flood of empty ones is limited too. Default 8 MiB: eight of the largest messages, and some 100 000 empty frames, which take
     /// about one hundredth of a processor.
     pub input_rate_per_address: usize,
