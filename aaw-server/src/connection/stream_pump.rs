@@ -273,6 +273,7 @@ mod tests {
             limits: RunLimits::default(),
             throttles: crate::throttle::LogThrottles::new(),
             generations: crate::dispatch::Generations::default(),
+            stream_turns: Arc::default(),
         };
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));

@@ -68,6 +68,7 @@ pub(super) fn serve_with(
         limits,
         throttles: crate::throttle::LogThrottles::new(),
         generations: crate::dispatch::Generations::default(),
+        stream_turns: Arc::default(),
     };
     let connection = NewConnection {
         dialect,

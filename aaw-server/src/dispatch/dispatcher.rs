@@ -24,12 +24,14 @@ use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
 use super::response_frame::ResponseFrame;
 use super::run_limit::RunLimits;
-use super::stream::HandlerStream;
+use super::stream::{HandlerStream, StreamTurn};
+use super::stream_turns::StreamTurns;
 use super::{guards, hooks};
 use uuid::Uuid;
 
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
+use crate::client_network::ClientNetwork;
 use crate::poll_watch;
 use crate::registry::{RegisteredEvent, Registry};
 use crate::throttle::LogThrottles;
@@ -45,6 +47,7 @@ pub(crate) struct Dispatch {
     pub(crate) limits: RunLimits,
     pub(crate) throttles: LogThrottles,
     pub(crate) generations: Generations,
+    pub(crate) stream_turns: Arc<StreamTurns>,
 }
 
 impl Dispatch {
@@ -129,7 +132,9 @@ impl Dispatch {
         match begun {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
-                let stream = HandlerStream::new(handler, recorder, log());
+                let client = caller.context().address.map(ClientNetwork::from);
+                let turn = StreamTurn::new(&self.stream_turns, client.map(|client| client.site().unwrap_or(client)));
+                let stream = HandlerStream::new(handler, recorder, log(), turn);
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
             Ok(BegunHandler::Pending(handler)) => {

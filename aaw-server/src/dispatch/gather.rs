@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use aaw_event::host::ItemSink;
 use aaw_protocol::server::Completion;
@@ -15,6 +16,10 @@ use super::stream::{HandlerStream, StreamStep};
 
 /// The items taken in one poll, so that a handler which is always ready lets other tasks run.
 const ITEMS_PER_POLL: u32 = 64;
+
+/// The time after which no item is taken, and the items between two looks at the clock.
+const TIME_PER_POLL: Duration = Duration::from_millis(1);
+const ITEMS_PER_LOOK: u32 = 8;
 
 /// Collects the items of a stream into one array behind the beginning of the frame, or ends it at its first item.
 pub(super) struct GatherStream {
@@ -80,6 +85,7 @@ struct ArraySink<'a> {
     limit: usize,
     items: u32,
     max_items: u32,
+    started: Instant,
 }
 
 impl ItemSink for ArraySink<'_> {
@@ -89,7 +95,9 @@ impl ItemSink for ArraySink<'_> {
 
     fn end_item(&mut self, _: usize) -> bool {
         self.items += 1;
-        let wants_more = self.items < self.max_items && self.array.len() < self.limit;
+        let wants_more = self.items < self.max_items
+            && self.array.len() < self.limit
+            && (!self.items.is_multiple_of(ITEMS_PER_LOOK) || self.started.elapsed() < TIME_PER_POLL);
         if wants_more {
             self.array.push(b',');
         }
@@ -110,7 +118,7 @@ impl Future for GatherStream {
         }
         // Less than, since the closing bracket takes one more byte.
         let limit = this.head_len + this.max_len;
-        let mut sink = ArraySink { array: &mut this.frame, limit, items: 0, max_items };
+        let mut sink = ArraySink { array: &mut this.frame, limit, items: 0, max_items, started: Instant::now() };
         let polled = this.stream.poll_items(cx, &mut sink, this.max_len);
         let items = sink.items;
         if !matches!(polled, Poll::Ready(StreamStep::Item)) && (items > 0 || !is_first) && this.collects {

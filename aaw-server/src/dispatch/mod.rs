@@ -17,6 +17,7 @@
 //! | `gather` | a stream whose caller expects one response, or none |
 //! | `generations` | which calls belong to events that were replaced |
 //! | `stream` | the items of a streaming handler |
+//! | `stream_turns` | when a stream continues that always has a next item |
 //! | `run_limit` | how long a handler and a guard may run |
 //! | `completion` | from a handler's last step to the completion of its call |
 //! | `call_span` | the span of a call: what is logged while its handler runs belongs to it |
@@ -37,6 +38,7 @@ mod response_buffer;
 mod response_frame;
 mod run_limit;
 mod stream;
+mod stream_turns;
 #[cfg(all(test, feature = "auth"))]
 mod tests;
 

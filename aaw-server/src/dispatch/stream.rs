@@ -1,5 +1,6 @@
 //! The items of a streaming handler.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::{ItemSink, Step};
@@ -10,12 +11,40 @@ use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
+use super::stream_turns::{BusyStream, StreamTurns};
+use crate::client_network::ClientNetwork;
 use crate::poll_watch;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
     steps: StreamSteps,
     span: CallSpan,
+    turn: StreamTurn,
+}
+
+/// Whether the stream may be polled.
+pub(super) struct StreamTurn {
+    turns: Arc<StreamTurns>,
+    client: Option<ClientNetwork>,
+    /// `None` unless the last poll has filled its sink.
+    busy: Option<BusyStream>,
+}
+
+impl StreamTurn {
+    /// Of a stream that this client has called.
+    pub(super) fn new(turns: &Arc<StreamTurns>, client: Option<ClientNetwork>) -> Self {
+        Self { turns: Arc::clone(turns), client, busy: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.busy.as_mut().map_or(Poll::Ready(()), |busy| busy.poll_turn(cx))
+    }
+
+    fn set_busy(&mut self, is_busy: bool) {
+        if is_busy != self.busy.is_some() {
+            self.busy = is_busy.then(|| self.turns.add_busy(self.client));
+        }
+    }
 }
 
 struct StreamSteps {
@@ -35,8 +64,13 @@ pub(crate) enum StreamStep {
 }
 
 impl HandlerStream {
-    pub(super) fn new(handler: GuardedHandler, recorder: Option<Box<CallRecorder>>, log: LogContext) -> Self {
-        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default() }
+    pub(super) fn new(
+        handler: GuardedHandler,
+        recorder: Option<Box<CallRecorder>>,
+        log: LogContext,
+        turn: StreamTurn,
+    ) -> Self {
+        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default(), turn }
     }
 
     /// Polls and drops the handler within this span from now on.
@@ -50,7 +84,7 @@ impl HandlerStream {
 
     /// Ends the stream in place of its handler, which is dropped.
     pub(super) fn end(&mut self, completion: &Completion) {
-        let Self { steps, span } = self;
+        let Self { steps, span, .. } = self;
         span.in_scope(|| {
             steps.handler = GuardedHandler::Refused;
             steps.report(completion);
@@ -59,15 +93,19 @@ impl HandlerStream {
     }
 
     /// Runs the handler until it waits or ends, or until the sink takes no more. Whatever the result, items may have been
-    /// written. An item of more than `max_len` bytes ends the stream.
+    /// written. An item of more than `max_len` bytes ends the stream. After a poll in which the sink took no more, the stream
+    /// waits for its turn if many do so.
     pub(crate) fn poll_items(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut dyn ItemSink,
         max_len: usize,
     ) -> Poll<StreamStep> {
-        let Self { steps, span } = self;
-        let step = ready!(span.in_scope(|| steps.poll_items(cx, sink, max_len)));
+        let Self { steps, span, turn } = self;
+        ready!(turn.poll(cx));
+        let polled = span.in_scope(|| steps.poll_items(cx, sink, max_len));
+        turn.set_busy(matches!(polled, Poll::Ready(StreamStep::Item)));
+        let step = ready!(polled);
         if let StreamStep::End(completion) = &step {
             span.finish(completion);
         }
@@ -77,7 +115,7 @@ impl HandlerStream {
 
 impl Drop for HandlerStream {
     fn drop(&mut self) {
-        let Self { steps, span } = self;
+        let Self { steps, span, .. } = self;
         span.in_scope(|| {
             steps.handler = GuardedHandler::Refused;
             steps.recorder = None;

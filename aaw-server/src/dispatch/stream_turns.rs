@@ -1,0 +1,244 @@
+//! Streams that always have a next item take turns, and so do the clients that run them.
+//!
+//! A stream that has filled its batch is *busy*: it could continue at once. Each is a task of its own, and a runtime polls tasks
+//! in the order in which they were woken, so a client with thousands of busy streams would make all others wait
+//! for a batch of each. Therefore only [some](max_busy) continue at once. With more of them, each waits in a queue in which
+//! the clients alternate, and a task wakes a few at a time and lets all others run before the next few.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle;
+use tokio::task::yield_now;
+
+use crate::client_network::ClientNetwork;
+
+/// A client whose streams wait; `None` if its address is unknown.
+type Client = Option<ClientNetwork>;
+
+/// The busy streams that need no turns, and those that are woken together, for each worker of the runtime: enough that a
+/// worker has something to do until the next are woken, and so few that others wait for a tenth of a millisecond.
+const STREAMS_PER_WORKER: usize = 4;
+
+/// The busy streams of one server.
+#[derive(Debug, Default)]
+pub(crate) struct StreamTurns {
+    /// How many streams have filled their last batch.
+    busy: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Of clients with waiting streams only.
+    streams: HashMap<Client, VecDeque<Arc<Waiter>>>,
+    /// These clients, in the order of their turns.
+    order: VecDeque<Client>,
+    /// A task wakes the streams. It ends with the last one.
+    is_served: bool,
+}
+
+/// A stream that waits for its turn, or has waited.
+#[derive(Debug, Default)]
+struct Waiter {
+    has_turn: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// A busy stream. To be dropped when it has to wait for something else.
+#[derive(Debug)]
+pub(super) struct BusyStream {
+    turns: Arc<StreamTurns>,
+    client: Client,
+    /// `None` unless it waits.
+    waiter: Option<Arc<Waiter>>,
+}
+
+/// How many streams continue at once, and how many are woken together.
+fn max_busy(runtime: &Handle) -> usize {
+    runtime.metrics().num_workers() * STREAMS_PER_WORKER
+}
+
+impl StreamTurns {
+    /// Counts a stream that has filled its batch.
+    pub(super) fn add_busy(self: &Arc<Self>, client: Client) -> BusyStream {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        BusyStream { turns: Arc::clone(self), client, waiter: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(self: &Arc<Self>, client: Client, waiter: Arc<Waiter>, runtime: &Handle) {
+        let mut queue = self.lock();
+        queue.push(client, waiter);
+        if !queue.is_served {
+            queue.is_served = true;
+            runtime.spawn(Arc::clone(self).serve(max_busy(runtime)));
+        }
+    }
+
+    /// Removes the next streams. Without any, the task that asks for them ends.
+    fn next(&self, count: usize) -> Vec<Arc<Waiter>> {
+        let mut queue = self.lock();
+        let next: Vec<_> = std::iter::from_fn(|| queue.pop()).take(count).collect();
+        queue.is_served = !next.is_empty();
+        next
+    }
+
+    /// Wakes the streams, so many at a time.
+    async fn serve(self: Arc<Self>, count: usize) {
+        loop {
+            let next = self.next(count);
+            if next.is_empty() {
+                return;
+            }
+            for waiter in next {
+                waiter.has_turn.store(true, Ordering::Release);
+                waiter.waker.wake();
+            }
+            // Comes back when this worker has run what is ready, and has looked for input.
+            yield_now().await;
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, client: Client, waiter: Arc<Waiter>) {
+        let streams = self.streams.entry(client).or_default();
+        if streams.is_empty() {
+            self.order.push_back(client);
+        }
+        streams.push_back(waiter);
+    }
+
+    /// Removes the next stream. One that was dropped meanwhile takes no turn.
+    fn pop(&mut self) -> Option<Arc<Waiter>> {
+        loop {
+            let client = self.order.pop_front()?;
+            let streams = self.streams.get_mut(&client)?;
+            let next = std::iter::from_fn(|| streams.pop_front()).find(|waiter| Arc::strong_count(waiter) > 1);
+            if streams.is_empty() {
+                self.streams.remove(&client);
+            } else {
+                self.order.push_back(client);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+    }
+}
+
+impl BusyStream {
+    /// Completes when the stream may be polled: at once, unless many are busy.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(waiter) = &self.waiter else {
+            // Outside of a runtime it competes with none.
+            let Ok(runtime) = Handle::try_current() else { return Poll::Ready(()) };
+            if self.turns.busy.load(Ordering::Relaxed) <= max_busy(&runtime) {
+                return Poll::Ready(());
+            }
+            let waiter = Arc::<Waiter>::default();
+            waiter.waker.register(cx.waker());
+            self.waiter = Some(Arc::clone(&waiter));
+            self.turns.enqueue(self.client, waiter, &runtime);
+            return Poll::Pending;
+        };
+        waiter.waker.register(cx.waker());
+        if waiter.has_turn.load(Ordering::Acquire) {
+            self.waiter = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for BusyStream {
+    fn drop(&mut self) {
+        self.turns.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::Ipv4Addr;
+    use std::task::Waker;
+
+    use super::*;
+
+    fn client(n: u32) -> Client {
+        Some(std::net::IpAddr::from(Ipv4Addr::from_bits(n)).into())
+    }
+
+    #[tokio::test]
+    async fn a_few_busy_streams_continue_at_once() {
+        let turns = Arc::<StreamTurns>::default();
+        let mut streams: Vec<_> = (0..STREAMS_PER_WORKER).map(|_| turns.add_busy(client(1))).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(streams.iter_mut().all(|stream| stream.poll_turn(&mut cx).is_ready()));
+        let mut one_more = turns.add_busy(client(2));
+        assert!(one_more.poll_turn(&mut cx).is_pending());
+        drop(streams);
+        assert!(turns.add_busy(client(2)).poll_turn(&mut cx).is_ready());
+    }
+
+    #[tokio::test]
+    async fn clients_alternate_and_dropped_streams_take_no_turn() {
+        let turns = Arc::<StreamTurns>::default();
+        let mut all: Vec<_> = [1; 40].into_iter().chain([2; 3]).map(|n| (n, turns.add_busy(client(n)))).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(all.iter_mut().all(|(_, stream)| stream.poll_turn(&mut cx).is_pending()));
+        // Those of the first client that would have the next turns.
+        all.drain(..10);
+        let order = Arc::<Mutex<Vec<u32>>>::default();
+        let tasks: Vec<_> = all
+            .into_iter()
+            .map(|(n, mut stream)| {
+                let order = Arc::clone(&order);
+                tokio::spawn(async move {
+                    poll_fn(|cx| stream.poll_turn(cx)).await;
+                    order.lock().unwrap().push(n);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        assert_eq!(order.len(), 33);
+        let last_of_second = order.iter().rposition(|n| *n == 2).unwrap();
+        assert!(last_of_second < 2 * STREAMS_PER_WORKER, "it does not wait for all of the first: {order:?}");
+        assert_eq!(turns.busy.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn all_other_tasks_run_between_a_few_turns() {
+        let turns = Arc::<StreamTurns>::default();
+        let mut streams: Vec<_> = (0..100).map(|_| turns.add_busy(client(1))).collect();
+        let running = Arc::<AtomicUsize>::default();
+        for stream in &mut streams {
+            assert!(stream.poll_turn(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        for mut stream in streams {
+            let running = Arc::clone(&running);
+            tokio::spawn(async move {
+                poll_fn(|cx| stream.poll_turn(cx)).await;
+                running.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let mut before = 0;
+        while before < 100 {
+            yield_now().await;
+            let now = running.load(Ordering::Relaxed);
+            assert!(now - before <= STREAMS_PER_WORKER, "{before} → {now}");
+            before = now;
+        }
+    }
+}
