@@ -234,7 +234,7 @@ impl ConnectionState {
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),
-            Command::EndGeneration(generation) => self.end_generation(generation),
+            Command::EndReplaced => self.end_replaced(),
             Command::Drain => {
                 self.draining = true;
                 self.protocol.drain();

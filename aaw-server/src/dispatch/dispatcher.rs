@@ -18,7 +18,6 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
-use super::generations::Generations;
 use super::guards::BegunHandler;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
@@ -44,7 +43,6 @@ pub(crate) struct Dispatch {
     pub(crate) max_response: usize,
     pub(crate) limits: RunLimits,
     pub(crate) throttles: LogThrottles,
-    pub(crate) generations: Generations,
 }
 
 impl Dispatch {
@@ -129,7 +127,7 @@ impl Dispatch {
         match begun {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
-                let stream = HandlerStream::new(handler, recorder, log());
+                let stream = HandlerStream::new(handler, recorder, log(), Arc::clone(&registry.generation));
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
             Ok(BegunHandler::Pending(handler)) => {
@@ -137,6 +135,7 @@ impl Dispatch {
                 let call = PendingUnary { handler, kind, head, max_len, recorder, log };
                 Dispatched::Pending(PendingCall::new(
                     PendingKind::Unary(call),
+                    Some(Arc::clone(&registry.generation)),
                     caller.context().id,
                     session.is_some(),
                     first_poll.began_identity_change(),
@@ -248,9 +247,17 @@ impl Dispatch {
             }
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
+                let generation = Some(Arc::clone(gather.generation()));
                 let kind = PendingKind::Gather(Box::new(gather));
                 let has_session = request.session.is_some();
-                Dispatched::Pending(PendingCall::new(kind, caller, has_session, began_identity_change, limit))
+                Dispatched::Pending(PendingCall::new(
+                    kind,
+                    generation,
+                    caller,
+                    has_session,
+                    began_identity_change,
+                    limit,
+                ))
             }
         }
     }
@@ -288,7 +295,7 @@ impl Dispatch {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
                 let has_session = request.session.is_some();
-                Dispatched::Pending(PendingCall::new(kind, caller.context().id, has_session, true, limit))
+                Dispatched::Pending(PendingCall::new(kind, None, caller.context().id, has_session, true, limit))
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }
@@ -313,6 +320,21 @@ fn refuse_not_json(recorder: Option<Box<CallRecorder>>) -> Dispatched {
         recorder.discard();
     }
     Dispatched::NotJson
+}
+
+#[cfg(test)]
+impl Dispatch {
+    /// Dispatches calls of these events, without a hook and with the default limits.
+    pub(crate) fn for_test(registry: Registry, auth: Option<Arc<Service>>, max_response: usize) -> Self {
+        Self {
+            registry: ArcSwap::from_pointee(registry),
+            hook: None,
+            auth,
+            max_response,
+            limits: RunLimits::default(),
+            throttles: LogThrottles::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Dispatch {

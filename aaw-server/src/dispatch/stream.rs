@@ -1,5 +1,6 @@
 //! The items of a streaming handler.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::{ItemSink, Step};
@@ -10,11 +11,13 @@ use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
+use crate::generation::{Generation, replaced};
 use crate::poll_watch;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
     steps: StreamSteps,
+    generation: Arc<Generation>,
     span: CallSpan,
 }
 
@@ -35,8 +38,18 @@ pub(crate) enum StreamStep {
 }
 
 impl HandlerStream {
-    pub(super) fn new(handler: GuardedHandler, recorder: Option<Box<CallRecorder>>, log: LogContext) -> Self {
-        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default() }
+    pub(super) fn new(
+        handler: GuardedHandler,
+        recorder: Option<Box<CallRecorder>>,
+        log: LogContext,
+        generation: Arc<Generation>,
+    ) -> Self {
+        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, generation, span: CallSpan::default() }
+    }
+
+    /// The generation of the events that it belongs to.
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
     }
 
     /// Polls and drops the handler within this span from now on.
@@ -50,7 +63,7 @@ impl HandlerStream {
 
     /// Ends the stream in place of its handler, which is dropped.
     pub(super) fn end(&mut self, completion: &Completion) {
-        let Self { steps, span } = self;
+        let Self { steps, span, .. } = self;
         span.in_scope(|| {
             steps.handler = GuardedHandler::Refused;
             steps.report(completion);
@@ -66,7 +79,7 @@ impl HandlerStream {
         sink: &mut dyn ItemSink,
         max_len: usize,
     ) -> Poll<StreamStep> {
-        let Self { steps, span } = self;
+        let Self { steps, span, .. } = self;
         let step = ready!(span.in_scope(|| steps.poll_items(cx, sink, max_len)));
         if let StreamStep::End(completion) = &step {
             span.finish(completion);
@@ -77,7 +90,11 @@ impl HandlerStream {
 
 impl Drop for HandlerStream {
     fn drop(&mut self) {
-        let Self { steps, span } = self;
+        if self.generation.has_ended() {
+            // Without effect if it has ended before.
+            self.end(&Completion::Failed(replaced()));
+        }
+        let Self { steps, span, .. } = self;
         span.in_scope(|| {
             steps.handler = GuardedHandler::Refused;
             steps.recorder = None;
