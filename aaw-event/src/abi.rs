@@ -218,6 +218,10 @@ pub struct EventEntry {
     /// How much of its caller's rate limit a call uses; [`DEFAULT_COST`] in the table of an older package. Appended
     /// later.
     pub(crate) cost: u32,
+    /// Always 0. It was padding before it had a name, so older packages may have any value here, and no meaning can be
+    /// given to it later.
+    #[allow(dead_code, reason = "names the padding")]
+    pub(crate) reserved: u32,
 }
 
 /// The cost of a call of an event that states none.
@@ -232,6 +236,9 @@ impl EventEntry {
 
     /// The size of an entry before `cost` was appended.
     pub(crate) const SIZE_WITHOUT_COST: usize = std::mem::offset_of!(Self, cost);
+
+    /// The size of the fields before `reserved`, where it is not padding.
+    pub(crate) const SIZE_WITHOUT_RESERVED: usize = std::mem::offset_of!(Self, reserved);
 }
 
 // SAFETY: as for `ModuleHeader`: constants only.
@@ -559,8 +566,8 @@ mod tests {
         let header = layout!(ModuleHeader:
             magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
         assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
-        let entry = layout!(EventEntry: name, kind, flags, call, max_call_ms, run, cost);
-        assert_eq!(entry, [0., 2., 2.5, 3., 4., 5., 6., 7.]);
+        let entry = layout!(EventEntry: name, kind, flags, call, max_call_ms, run, cost, reserved);
+        assert_eq!(entry, [0., 2., 2.5, 3., 4., 5., 6., 6.5, 7.]);
         assert_eq!(EventEntry::MIN_SIZE, 4 * size_of::<usize>());
         assert_eq!(EventEntry::SIZE_WITHOUT_RUN, 5 * size_of::<usize>());
         assert_eq!(EventEntry::SIZE_WITHOUT_COST, 6 * size_of::<usize>());

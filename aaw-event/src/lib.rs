@@ -292,7 +292,6 @@ mod handles;
 #[allow(unsafe_code, reason = "calls function pointers of the module ABI, and is called through them")]
 pub mod host;
 mod json;
-mod log_limit;
 #[allow(unsafe_code, reason = "is called through function pointers of the module ABI")]
 mod module;
 pub mod prelude;
@@ -301,6 +300,8 @@ mod sdk;
 #[allow(unsafe_code, reason = "is called through a function pointer of the module ABI")]
 mod sink;
 pub mod testing;
+#[doc(hidden)]
+pub mod throttle;
 #[allow(unsafe_code, reason = "passes wakers through function pointers of the module ABI")]
 mod waker;
 

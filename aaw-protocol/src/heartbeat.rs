@@ -45,6 +45,11 @@ impl Heartbeat {
         self.missed = 0;
     }
 
+    /// Returns whether a ping was sent since the last sign of life.
+    pub(crate) fn has_unanswered_ping(&self) -> bool {
+        self.missed > 0
+    }
+
     pub(crate) fn poll_timeout(&self) -> Instant {
         self.next_check
     }
@@ -106,7 +111,9 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(INTERVAL, 2, start);
         assert_eq!(heartbeat.handle_timeout(at(45)), HeartbeatAction::Ping);
+        assert!(heartbeat.has_unanswered_ping());
         heartbeat.handle_sign_of_life(at(50));
+        assert!(!heartbeat.has_unanswered_ping());
         assert_eq!(heartbeat.handle_timeout(at(69)), HeartbeatAction::Wait);
         assert_eq!(heartbeat.handle_timeout(at(70)), HeartbeatAction::Ping);
     }

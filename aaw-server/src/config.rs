@@ -105,7 +105,10 @@ pub struct Config {
     /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). For the /48 network of an IPv6 address, which has
     /// 65 536 of them, the same holds as for an address, with a number 16 times as large. All clients behind a
     /// proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address: there, set it to
-    /// [`max_connections`](Self::max_connections).
+    /// [`max_connections`](Self::max_connections). With a number, a new connection of an address that has reached it
+    /// takes the place of a WebSocket that has not responded to a ping for a quarter of
+    /// [`heartbeat_interval`](Self::heartbeat_interval), the one that has been silent for longest: a client whose network has
+    /// changed is not refused because of its own broken connection.
     pub max_connections_per_address: Option<usize>,
     /// How long a task that is ready may wait for a processor before clients count as competing, and the rates of addresses
     /// are limited: [`handshake_rate_per_address`](Self::handshake_rate_per_address),

@@ -131,6 +131,7 @@ mod config_update;
 mod connection;
 mod dispatch;
 mod error;
+mod generation;
 #[cfg(feature = "http")]
 mod http;
 mod hub;

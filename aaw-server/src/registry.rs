@@ -10,6 +10,7 @@ use aaw_event::host::{HandlerKind, Instance};
 use aaw_protocol::{EventName, Failure, InvalidName, is_protected, is_reserved};
 use foldhash::fast::RandomState;
 
+use crate::generation::Generation;
 use crate::similar_names::SimilarNames;
 
 /// A module whose events a [`Server`](crate::Server) serves, with the prefix of their names.
@@ -88,6 +89,8 @@ pub(crate) struct Registry {
     /// The names that the error about an unknown one suggests: not those of protected events, which the list of events
     /// does not contain either.
     public_names: SimilarNames,
+    /// The calls of these events belong to it.
+    pub(crate) generation: Arc<Generation>,
     /// The connection hooks of each module that has any, in the order of the modules.
     pub(crate) hooks: Vec<ModuleHooks>,
     /// The hook that delivers the tokens of password resets, of the first module that has one.
@@ -183,6 +186,15 @@ impl Registry {
         Ok(RegistryPlan { positions })
     }
 
+    /// The events of one module, which has no services.
+    #[cfg(test)]
+    pub(crate) async fn for_test(module: Module) -> Self {
+        let modules = Arc::<crate::module_host::Modules>::default();
+        let instance = module.start(modules.host()).await.expect("it has no services");
+        let sources = [Events::new(module)];
+        Self::plan(&sources).expect("the names are unique").registry(&sources, &[instance])
+    }
+
     pub(crate) fn names(&self) -> BTreeSet<EventName> {
         self.events.keys().cloned().collect()
     }
@@ -265,6 +277,7 @@ impl RegistryPlan {
         Registry {
             events: events.collect(),
             public_names,
+            generation: Arc::default(),
             hooks: hooks.collect(),
             password_reset,
             reads_handshakes: sources.iter().any(|source| source.module.reads_handshakes()),

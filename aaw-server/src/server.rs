@@ -19,7 +19,7 @@ use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
 use crate::config_update::ConfigUpdate;
-use crate::dispatch::{CallHook, Dispatch, Generations, RunLimits};
+use crate::dispatch::{CallHook, Dispatch, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::listen_address::BoundAddress;
@@ -245,7 +245,6 @@ async fn share(
             max_response: config.max_message_bytes,
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
             throttles: LogThrottles::new(),
-            generations: Generations::default(),
             stream_turns: Arc::default(),
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
@@ -493,11 +492,11 @@ impl Handle {
         let names = registry.names();
         let previous = {
             let mut hosts = self.shared.modules.current();
-            let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
-            let generation = self.shared.dispatch.generations.advance();
+            let previous = self.shared.dispatch.registry.swap(Arc::new(registry));
             let hosts = std::mem::replace(&mut *hosts, started.hosts);
-            end_replaced::spawn(&self.shared, generation, hosts, self.shared.config.load().replaced_events_timeout);
-            previous
+            let timeout = self.shared.config.load().replaced_events_timeout;
+            end_replaced::spawn(&self.shared, Arc::clone(&previous.generation), hosts, timeout);
+            previous.names()
         };
         tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);

@@ -3,98 +3,8 @@
 //! What a peer can cause on a server has its throttle in [`LogThrottles`]. What a fault of a handler causes has one at the
 //! place where it is logged, for the whole process: [`log_throttled`].
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The lines of one kind that are logged in an interval, where each may be about something else. Enough for what happens
-/// while an application is being tried out, and a flood of them is a megabyte of log in ten minutes.
-const LINES: u32 = 10;
-
-/// Allows some log lines per interval, and counts the suppressed ones.
-#[derive(Debug)]
-pub(crate) struct Throttle {
-    lines: u32,
-    state: Mutex<ThrottleState>,
-}
-
-#[derive(Debug)]
-struct ThrottleState {
-    interval_began: Option<Instant>,
-    /// The lines that have passed in the interval.
-    passed: u32,
-    suppressed: u64,
-}
-
-impl ThrottleState {
-    const NEW: Self = Self { interval_began: None, passed: 0, suppressed: 0 };
-
-    fn pass(&mut self, lines: u32, now: Instant) -> Option<u64> {
-        if self.interval_began.is_none_or(|began| now.duration_since(began) >= INTERVAL) {
-            (self.interval_began, self.passed) = (Some(now), 0);
-        }
-        if self.passed >= lines {
-            self.suppressed += 1;
-            return None;
-        }
-        self.passed += 1;
-        Some(std::mem::take(&mut self.suppressed))
-    }
-}
-
-impl Throttle {
-    /// One line per interval.
-    pub(crate) const fn new() -> Self {
-        Self::with_lines(1)
-    }
-
-    /// Some lines per interval.
-    pub(crate) const fn of_several() -> Self {
-        Self::with_lines(LINES)
-    }
-
-    const fn with_lines(lines: u32) -> Self {
-        Self { lines, state: Mutex::new(ThrottleState::NEW) }
-    }
-
-    /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this
-    /// line as suppressed and returns `None`.
-    pub(crate) fn pass(&self) -> Option<u64> {
-        self.pass_at(Instant::now())
-    }
-
-    fn pass_at(&self, now: Instant) -> Option<u64> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pass(self.lines, now)
-    }
-}
-
-impl Default for Throttle {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A throttle of several lines for each event, so that the faults of one do not hide those of another.
-#[derive(Debug)]
-pub(crate) struct EventThrottle(Mutex<BTreeMap<String, ThrottleState>>);
-
-impl EventThrottle {
-    pub(crate) const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
-    }
-
-    /// As [`Throttle::pass`]. The event exists, so there are no more entries than events.
-    pub(crate) fn pass(&self, event: &str) -> Option<u64> {
-        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        match events.get_mut(event) {
-            Some(state) => state.pass(LINES, now),
-            None => events.entry(event.to_owned()).or_insert(ThrottleState::NEW).pass(LINES, now),
-        }
-    }
-}
+pub(crate) use aaw_event::__log_throttled as log_throttled;
+pub(crate) use aaw_event::throttle::{EventThrottle, Throttle};
 
 /// The throttles of one server for what its peers can cause, by the kind of the line.
 #[derive(Debug)]
@@ -129,43 +39,5 @@ impl LogThrottles {
             hook_failures: Throttle::of_several(),
             hook_timeouts: Throttle::of_several(),
         }
-    }
-}
-
-/// Logs with the macro of `tracing` of this level, unless too many lines of this place are logged. The first arguments are
-/// fields, `suppressed` is added to them.
-macro_rules! log_throttled {
-    ($level:ident, $($arguments:tt)+) => {{
-        static REPORTS: $crate::throttle::Throttle = $crate::throttle::Throttle::of_several();
-        if let Some(suppressed) = REPORTS.pass() {
-            tracing::$level!(suppressed, $($arguments)+);
-        }
-    }};
-}
-
-pub(crate) use log_throttled;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_per_second_passes_with_the_number_of_suppressed_ones() {
-        let throttle = Throttle::default();
-        let start = Instant::now();
-        assert_eq!(throttle.pass_at(start), Some(0));
-        assert_eq!(throttle.pass_at(start), None);
-        assert_eq!(throttle.pass_at(start + INTERVAL / 2), None);
-        assert_eq!(throttle.pass_at(start + INTERVAL), Some(2));
-    }
-
-    #[test]
-    fn several_lines_per_second_pass_and_the_first_of_the_next_second_tells_the_suppressed_ones() {
-        let throttle = Throttle::of_several();
-        let start = Instant::now();
-        let passed = (0..100).filter(|_| throttle.pass_at(start).is_some()).count();
-        assert_eq!(passed, LINES as usize);
-        assert_eq!(throttle.pass_at(start + INTERVAL), Some(90));
-        assert_eq!(throttle.pass_at(start + INTERVAL), Some(0));
     }
 }

@@ -278,10 +278,6 @@ fn event_table(header: &'static ModuleHeader) -> Result<impl Iterator<Item = Eve
 /// # Safety
 /// `entry` is an entry of `size` bytes, at least [`EventEntry::MIN_SIZE`] of them.
 unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
-    if size >= size_of::<EventEntry>() {
-        // SAFETY: it has at least the size of this host's entries.
-        return unsafe { entry.read() };
-    }
     // SAFETY: these fields are within the first `MIN_SIZE` bytes, and the others are read only where they are there.
     unsafe {
         EventEntry {
@@ -295,7 +291,12 @@ unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
                 0
             },
             run: if size >= EventEntry::SIZE_WITHOUT_COST { (&raw const (*entry).run).read() } else { None },
-            cost: DEFAULT_COST,
+            cost: if size >= EventEntry::SIZE_WITHOUT_RESERVED {
+                (&raw const (*entry).cost).read()
+            } else {
+                DEFAULT_COST
+            },
+            reserved: 0,
         }
     }
 }

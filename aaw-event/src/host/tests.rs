@@ -173,6 +173,38 @@ fn entries_of_an_older_package_run_in_place_and_cost_one() {
     assert!(table.entries.iter().all(|entry| entry.run.is_some()));
 }
 
+/// The entries of a package that was built when what is `reserved` now was padding. It holds anything.
+#[test]
+fn entries_of_a_package_with_unnamed_padding_keep_their_cost() {
+    #[repr(C)]
+    struct OlderEntry {
+        name: Bytes,
+        kind: u32,
+        flags: u32,
+        call: Option<crate::abi::CallFn>,
+        max_call_ms: u32,
+        run: Option<crate::abi::RunFn>,
+        cost: u32,
+    }
+
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(size_of::<OlderEntry>(), size_of::<EventEntry>());
+    }
+    let older = |name| {
+        let EventEntry { name, kind, flags, call, run, .. } = entry(name, kind::UNARY);
+        OlderEntry { name, kind, flags, call, max_call_ms: 5, run, cost: 7 }
+    };
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    let entries = vec![older("a"), older("b")].leak();
+    (header.events, header.event_count) = (entries.as_ptr().cast(), entries.len());
+    header.event_stride = size_of::<OlderEntry>() as u32;
+    let table = checked(Box::leak(Box::new(header))).unwrap();
+    let events: Vec<_> = table.events.iter().map(|event| (event.name.as_str(), event.cost)).collect();
+    assert_eq!(events, [("a", 7), ("b", 7)]);
+    assert!(table.entries.iter().all(|entry| entry.run.is_some()));
+}
+
 #[test]
 fn a_package_without_hooks_and_with_unknown_flags_is_accepted() {
     // SAFETY: a header is plain data; what it points to is static.

@@ -12,7 +12,7 @@ use super::output::CallOutput;
 use super::runtime::PackageRuntime;
 use crate::abi::{self, CallVtable, PollArgs, RawCall, Sink, step};
 use crate::catch_panic::catch_panic;
-use crate::log_limit::log_limited;
+use crate::throttle::log_throttled;
 use crate::waker;
 
 /// A call that can be polled: a future or a stream, and how its output is written.
@@ -220,12 +220,12 @@ pub(super) fn drop_caught(f: impl FnOnce()) {
 
 #[cold]
 fn log_panic_in_drop(panic: &str) {
-    log_limited!("a panic in drop", panic, "a handler panicked while it was dropped");
+    log_throttled!(error, panic, "a handler panicked while it was dropped");
 }
 
 /// Logs that the package's runtime is unavailable, and returns what the caller receives.
 pub(super) fn runtime_failure(error: &std::io::Error) -> Failure {
-    log_limited!("the runtime", %error, "the runtime of the events package cannot be used");
+    log_throttled!(error, %error, "the runtime of the events package cannot be used");
     Failure::internal(Code::INTERNAL)
 }
 

@@ -43,6 +43,7 @@ impl<A> HandlerEntry<A> {
             max_call_ms: 0,
             run: Some(run),
             cost: DEFAULT_COST,
+            reserved: 0,
         };
         Self { entry, services: PhantomData }
     }

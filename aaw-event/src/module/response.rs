@@ -5,8 +5,8 @@ use futures_util::Stream;
 use serde::Serialize;
 
 use super::output::{CallOutput, NextItem};
-use crate::log_limit::may_log;
 use crate::sdk::Error;
+use crate::throttle::EventThrottle;
 
 /// What an `async fn handler` may return: a value, or aaw_event's `Result` of one. `M` distinguishes the two
 /// implementations.
@@ -143,10 +143,12 @@ impl<T: Serialize> IntoItem<ReturnsResult> for Result<T, Error> {
     }
 }
 
+static FAULTS: EventThrottle = EventThrottle::new();
+
 /// Logs an internal error, and returns what the caller receives.
 pub(super) fn log_and_convert(event: &str, error: Error) -> Failure {
     if error.cause().is_some()
-        && let Some(suppressed) = may_log(event)
+        && let Some(suppressed) = FAULTS.pass(event)
     {
         // Without the field if none was.
         let suppressed = (suppressed > 0).then_some(suppressed);

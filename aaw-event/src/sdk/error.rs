@@ -7,7 +7,7 @@ use std::fmt;
 use aaw_protocol::{Code, Failure, json};
 use serde::Serialize;
 
-use crate::log_limit::log_limited;
+use crate::throttle::log_throttled;
 
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -96,7 +96,7 @@ impl Error {
     pub fn with_status(mut self, status: u16) -> Self {
         match status {
             400..=599 => self.inner.status = Some(status),
-            _ => log_limited!("a bad status", status, "an error cannot have this HTTP status; expected 400 to 599"),
+            _ => log_throttled!(error, status, "an error cannot have this HTTP status; expected 400 to 599"),
         }
         self
     }
@@ -113,7 +113,7 @@ impl Error {
         match json::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
             Err(error) => {
-                log_limited!("the data of an error", %error, "the data of an error cannot be serialized as JSON");
+                log_throttled!(error, %error, "the data of an error cannot be serialized as JSON");
             }
         }
         self

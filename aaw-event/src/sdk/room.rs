@@ -13,7 +13,7 @@ use super::identity::Identity;
 use super::response_future::ResponseFuture;
 use crate::handles::CallerHandle;
 use crate::json::parse_response;
-use crate::log_limit::log_limited;
+use crate::throttle::log_throttled;
 
 /// The server's rooms, as `services.room`.
 ///
@@ -185,7 +185,7 @@ fn parse_responses<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<(String, Resu
 /// For operations whose only possible failure is a server without rooms, which is logged.
 fn or_log<T: Default>(result: Result<T>, op: &str) -> T {
     result.unwrap_or_else(|error| {
-        log_limited!("a room operation", op, "{error:#}");
+        log_throttled!(error, op, "{error:#}");
         T::default()
     })
 }

@@ -10,7 +10,7 @@ use super::host_ops::{NoArgs, host_op, host_op_async, parse_result, to_millis};
 use super::response_future::ResponseFuture;
 use crate::handles::CallerHandle;
 use crate::json::with_json;
-use crate::log_limit::log_limited;
+use crate::throttle::log_throttled;
 
 /// The connection that a call came from, as `services.ws`.
 ///
@@ -78,7 +78,7 @@ impl Ws {
     /// logged, and nothing is sent.
     pub fn broadcast(&self, data: impl Serialize, include_self: bool) {
         if let Err(error) = with_json(&data, |json| self.caller.broadcast(json, include_self)) {
-            log_limited!("a broadcast", %error, "the data of a broadcast cannot be serialized as JSON");
+            log_throttled!(error, %error, "the data of a broadcast cannot be serialized as JSON");
         }
     }
 

@@ -132,6 +132,11 @@ impl<T> ServerConnection<T> {
         self.heartbeat.handle_sign_of_life(now);
     }
 
+    /// Returns whether a ping was put out since the last sign of life of the client.
+    pub fn has_unanswered_ping(&self) -> bool {
+        self.heartbeat.has_unanswered_ping()
+    }
+
     /// Handles a text message. Returns the call to run, if the message is one. After [`Output::Close`] messages are
     /// ignored.
     pub fn handle_text<'a>(&mut self, now: Instant, text: &'a str) -> Input<'a> {

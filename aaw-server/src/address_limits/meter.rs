@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::Failure;
 
+use uuid::Uuid;
+
+use super::silent::{OfferedPlace, PlaceHolder};
 use super::table::{Address, too_many_calls, whole_seconds};
 
 /// What a frame costs beside its bytes. Handling an empty one takes about as long as copying so many.
@@ -18,6 +21,15 @@ const CALLS_PER_BATCH: u32 = 64;
 /// The bytes of one read while the address has used up its rate. Many connections of it then have their turns soon.
 const LIMITED_READ: usize = 2 << 10;
 
+/// What a connection waits for. While nothing is read, no response to a ping can arrive, so it is one of the two.
+#[derive(Debug)]
+enum Wait {
+    /// Until then nothing must be read.
+    Paused(Instant),
+    /// The response to a ping. A new connection may get the place meanwhile.
+    Silent { _place: OfferedPlace },
+}
+
 /// Counts what a connection uses, and says when it may read. Without an address, it always may.
 #[derive(Debug, Default)]
 pub(crate) struct AddressMeter {
@@ -25,8 +37,8 @@ pub(crate) struct AddressMeter {
     /// What has not been taken from the buckets.
     bytes: u32,
     calls: u32,
-    /// Until when nothing must be read. Boxed, since most connections never wait.
-    paused_until: Option<Box<Instant>>,
+    /// Boxed, since it is rare.
+    wait: Option<Box<Wait>>,
     /// Whether the last turn was used up.
     is_greedy: bool,
     /// Whether the last batch had to wait.
@@ -61,7 +73,7 @@ impl AddressMeter {
     /// [`due`](Self::due).
     pub(crate) fn before_read(&mut self, now: Instant, len: usize) -> Option<usize> {
         self.end_pause(now);
-        if self.paused_until.is_some() {
+        if self.due().is_some() {
             return None;
         }
         let Some(address) = &self.address else { return Some(len) };
@@ -78,7 +90,7 @@ impl AddressMeter {
             let wait = address.take(now, bytes, calls, share);
             self.is_limited = !wait.is_zero();
             if self.is_limited {
-                self.paused_until = now.checked_add(wait).map(Box::new);
+                self.wait = now.checked_add(wait).map(|until| Box::new(Wait::Paused(until)));
                 return None;
             }
         }
@@ -89,12 +101,31 @@ impl AddressMeter {
 
     /// Ends a pause that is over. To be called when time has passed: not every connection reads when it may.
     pub(crate) fn end_pause(&mut self, now: Instant) {
-        self.paused_until.take_if(|until| **until <= now);
+        self.wait.take_if(|wait| matches!(**wait, Wait::Paused(until) if until <= now));
     }
 
     /// Returns when the connection may read again, if it has to wait.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.paused_until.as_deref().copied()
+        match self.wait.as_deref() {
+            Some(Wait::Paused(until)) => Some(*until),
+            Some(Wait::Silent { .. }) | None => None,
+        }
+    }
+
+    /// Offers the place of a connection that has not responded to a ping, from the time `due` on, unless the connection
+    /// has an offer already or reads nothing.
+    pub(crate) fn offer_place(&mut self, id: Uuid, due: Instant, connection: impl FnOnce() -> Arc<dyn PlaceHolder>) {
+        if self.wait.is_none()
+            && let Some(address) = &self.address
+        {
+            let place = address.offer_place(id, due, connection());
+            self.wait = Some(Box::new(Wait::Silent { _place: place }));
+        }
+    }
+
+    /// The connection keeps its place.
+    pub(crate) fn keep_place(&mut self) {
+        self.wait.take_if(|wait| matches!(**wait, Wait::Silent { .. }));
     }
 
     /// Returns the failure of a call that has just arrived, if it must not run.

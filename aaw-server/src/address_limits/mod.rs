@@ -10,16 +10,19 @@
 //! - [`contention`] measures whether clients compete. While they do not, no rate is limited and the buckets are not touched.
 //!
 //! How many *connections* an address may have depends on nothing else than how many are free: as many as that. So one
-//! address gets half of all connections at most, and *n* addresses leave one part in *n* + 1 free.
+//! address gets half of all connections at most, and *n* addresses leave one part in *n* + 1 free. If the number is configured, a
+//! [silent] connection of an address makes room for a new one.
 
 mod bucket;
 mod contention;
 mod meter;
+mod silent;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use meter::AddressMeter;
+pub(crate) use silent::PlaceHolder;
 pub(crate) use table::{
     ActiveAddress, Address, AddressLimits, AddressPermit, AddressRates, AddressRefusal, ConnectionLimit,
 };

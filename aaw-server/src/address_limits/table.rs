@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aaw_protocol::{Code, Failure};
+use uuid::Uuid;
 
 use super::bucket::{Bucket, Rate};
 use super::contention::{Contention, Share};
+use super::silent::{OfferedPlace, PlaceHolder, SilentConnections};
 use crate::client_network::ClientNetwork;
 
 /// The limits of a site, as a multiple of those of one address: a household or a small office has few /64 networks, and a
@@ -104,6 +106,7 @@ pub(crate) struct Address {
     handshakes: Bucket,
     calls: Bucket,
     bytes: Bucket,
+    silent: Arc<SilentConnections>,
 }
 
 /// Counts a connection of an address until it is dropped.
@@ -145,7 +148,7 @@ impl AddressLimits {
         now: Instant,
     ) -> Result<AddressPermit, AddressRefusal> {
         let address = self.address(network, now);
-        let Some(permit) = AddressPermit::new(&address, limit) else {
+        let Some(permit) = AddressPermit::new(&address, limit).or_else(|| address.take_place(limit, now)) else {
             return Err(address.refusal("The limit of connections from your address is reached", CONNECTIONS_RETRY));
         };
         match address.take_handshake(now) {
@@ -184,6 +187,7 @@ impl AddressLimits {
                 handshakes: Bucket::default(),
                 calls: Bucket::default(),
                 bytes: Bucket::default(),
+                silent: Arc::default(),
             })
         };
         let site = network.site().map(|site| Arc::clone(table.sites.entry(site).or_insert_with(|| new(None, true))));
@@ -298,7 +302,6 @@ impl Address {
     ///
     /// # Errors
     /// If it would have to wait for too long. Nothing is counted.
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP requests and tests use it"))]
     pub(crate) fn take_request(&self, now: Instant, bytes: usize, cost: u32) -> Result<Duration, Failure> {
         let Some(share) = self.share() else { return Ok(Duration::ZERO) };
         if let Some(wait) = self.call_refusal(now, share) {
@@ -308,6 +311,21 @@ impl Address {
             return Err(too_many("bytes", wait));
         }
         Ok(self.take(now, u32::try_from(bytes).unwrap_or(u32::MAX), cost, share))
+    }
+
+    /// Offers the place of a connection that has not responded to a ping, from the time `due` on.
+    pub(super) fn offer_place(&self, id: Uuid, due: Instant, connection: Arc<dyn PlaceHolder>) -> OfferedPlace {
+        self.silent.offer(id, due, connection)
+    }
+
+    /// Admits a connection in the place of one that has not responded to a ping, and is closed. Until that is done, both count:
+    /// each connection gives up its place once, so the address has twice as many as it may at most, for a short time.
+    fn take_place(self: &Arc<Self>, limit: ConnectionLimit, now: Instant) -> Option<AddressPermit> {
+        let is_number = matches!(limit, ConnectionLimit::Max(_));
+        if !is_number || !self.silent.evict(now) {
+            return None;
+        }
+        AddressPermit::in_site(self, limit, ConnectionLimit::Max(usize::MAX))
     }
 
     fn is_full(&self, now: u64) -> bool {
@@ -355,8 +373,12 @@ impl Address {
 
 impl AddressPermit {
     fn new(address: &Arc<Address>, limit: ConnectionLimit) -> Option<Self> {
+        Self::in_site(address, limit, limit)
+    }
+
+    fn in_site(address: &Arc<Address>, of_site: ConnectionLimit, limit: ConnectionLimit) -> Option<Self> {
         if let Some(site) = &address.site
-            && !site.add_connection(limit)
+            && !site.add_connection(of_site)
         {
             return None;
         }

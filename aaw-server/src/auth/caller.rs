@@ -24,9 +24,9 @@ pub(crate) struct CallContext {
 }
 
 impl CallContext {
-    /// The bytes of the handshake.
+    /// The bytes that a connection keeps of its handshake.
     pub(crate) fn handshake_bytes(&self) -> usize {
-        self.handshake.as_ref().map_or(0, |handshake| handshake.json().len())
+        self.handshake.as_ref().map_or(0, |handshake| handshake.held_bytes())
     }
 
     /// The caller's identity as JSON; `None` without a session.

@@ -464,10 +464,8 @@ mod tests {
         panic!("{known:?} and {unknown:?}");
     }
 
-    #[tokio::test]
-    async fn the_queue_is_bounded_and_a_dropped_future_does_not_block_it() {
-        let hasher = fast_hasher(1, 2);
-        // Keeps the only thread busy.
+    /// Keeps the only thread busy until the result is dropped.
+    async fn hold_thread(hasher: &PasswordHasher) -> std::sync::mpsc::Sender<()> {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (began, begun) = oneshot::channel();
         let hold = move |_: Turn<'_>| {
@@ -476,6 +474,13 @@ mod tests {
         };
         hasher.queue.push(Class::Urgent, None, Box::new(hold));
         begun.await.unwrap();
+        go
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_bounded_and_a_dropped_future_does_not_block_it() {
+        let hasher = fast_hasher(1, 2);
+        let go = hold_thread(&hasher).await;
         let first = tokio::spawn({
             let hasher = hasher.clone();
             async move { hasher.hash(password("x")).await }
@@ -497,14 +502,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_in_overtakes_registrations_and_clients_take_turns() {
         let hasher = fast_hasher(1, 1000);
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (began, begun) = oneshot::channel();
-        let hold = move |_: Turn<'_>| {
-            let _ = began.send(());
-            let _ = wait.recv();
-        };
-        hasher.queue.push(Class::Urgent, None, Box::new(hold));
-        begun.await.unwrap();
+        let go = hold_thread(&hasher).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = tokio::task::JoinSet::new();
         let mut start = |host: u8, class: Class| {

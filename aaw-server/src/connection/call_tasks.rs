@@ -10,6 +10,7 @@ use super::stream_pump::StreamCredit;
 use super::upload::UploadWriter;
 use crate::auth::SessionGuard;
 use crate::auth::identity_change::IdentityChange;
+use crate::generation::Generation;
 
 /// A call whose handler runs as a task.
 pub(super) struct CallTask {
@@ -28,8 +29,8 @@ pub(super) struct CallTask {
     /// Whether the handler has begun a log-in or log-out. `None` without a session, and for a stream, which ends with its
     /// session in any case.
     pub(super) identity_change: Option<IdentityChange>,
-    /// The generation of the events that it belongs to.
-    pub(super) generation: u64,
+    /// The generation of the events that it belongs to. `None` for a built-in event, which is never replaced.
+    pub(super) generation: Option<Arc<Generation>>,
 }
 
 /// Drops the handlers whose caller waits for a response or reads a stream, since it has disconnected, and returns the

@@ -18,7 +18,8 @@ use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
-use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame, replaced};
+use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
+use crate::generation::{Generation, replaced};
 use crate::hub::ItemBatch;
 use crate::memory_budget::CallBudget;
 
@@ -127,19 +128,11 @@ impl ConnectionState {
             self.protocol.add_pending(call)
         };
         let peer = Arc::clone(self.peer());
-        let identity_change = pending.identity_change();
+        let (identity_change, generation) = (pending.identity_change(), pending.generation().cloned());
         let linger = (!expects_response).then(LingerSwitch::default);
         let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
-        let call = CallTask {
-            task,
-            expects_response,
-            linger,
-            credit: None,
-            upload,
-            session,
-            identity_change,
-            generation: self.dispatch.generations.current(),
-        };
+        let call =
+            CallTask { task, expects_response, linger, credit: None, upload, session, identity_change, generation };
         self.store_task(key, call);
         self.start_upload(key);
     }
@@ -167,6 +160,7 @@ impl ConnectionState {
         session: Option<Arc<SessionGuard>>,
     ) {
         let (expects_response, frame) = (call.expects_response, call.item_frame());
+        let generation = Arc::clone(stream.generation());
         let key = self.protocol.add_pending(call);
         let credit = StreamCredit::new(self.protocol.credit(key));
         credit.set_paused(self.streams_paused);
@@ -198,7 +192,7 @@ impl ConnectionState {
                 upload,
                 session,
                 identity_change: None,
-                generation: self.dispatch.generations.current(),
+                generation: Some(generation),
             },
         );
         if session_ended {
@@ -284,12 +278,14 @@ impl ConnectionState {
         self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
     }
 
-    /// Ends the calls of events that were replaced long ago.
-    pub(super) fn end_generation(&mut self, generation: u64) {
-        let calls = self.protocol.tasks().filter(|(_, call)| call.generation <= generation);
-        let calls: Vec<_> = calls.map(|(key, _)| key).collect();
-        self.dispatch.generations.count_ended(calls.len());
-        for key in calls {
+    /// Ends the calls of events that were replaced long ago. Those of built-in events continue.
+    pub(super) fn end_replaced(&mut self) {
+        let has_ended = |generation: &&Arc<Generation>| generation.has_ended();
+        let calls = self.protocol.tasks().filter_map(|(key, call)| {
+            call.generation.as_ref().filter(has_ended).map(|generation| (key, Arc::clone(generation)))
+        });
+        for (key, generation) in calls.collect::<Vec<_>>() {
+            generation.count_ended_call();
             self.abort(key, replaced());
         }
         self.collect_outputs();

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use aaw_event::export::{AWAY, BACK, HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
 use aaw_protocol::Dialect;
-use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::ClientSocket;
-use super::resumption_state::{AwaitedGrant, NewSocket};
-use super::tests::{frame, serve_with, text};
-use crate::address_limits::AddressMeter;
+use super::resumption_state::AwaitedGrant;
+use super::tests::{frame, new_socket, serve_with, text};
 use crate::hub::{Command, Hub, Peer, ResumeRequest};
-use crate::module_host::Modules;
-use crate::registry::{Events, Registry};
+use crate::registry::Registry;
 
 /// The hooks that have run, of all connections.
 static RUN: LazyLock<watch::Sender<Vec<(String, String)>>> = LazyLock::new(watch::Sender::default);
@@ -52,9 +48,7 @@ struct Connection {
 impl Connection {
     async fn open() -> Self {
         let hub = Arc::<Hub>::default();
-        let sources = [Events::new(MODULE.module())];
-        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
-        let registry = Registry::plan(&sources).expect("no event twice").registry(&sources, &[instance]);
+        let registry = Registry::for_test(MODULE.module()).await;
         let (server, mut client) = duplex(1 << 16);
         let served = serve_with(&hub, registry, Dialect::V1, server);
         let hello = r#"["aaw/hello",{"resumption":{"key":"0123456789abcdef0123456789abcdef"}}]"#;
@@ -78,17 +72,7 @@ impl Connection {
     /// Continues the connection on another socket. Returns the client's end of it.
     async fn resume(&self) -> DuplexStream {
         let grant_number = (&mut self.request().reply).await.expect("an answer").expect("a grant");
-        let (server, mut client) = duplex(1 << 16);
-        let (socket, decoder) = (ClientSocket::stream(server), MessageDecoder::new(1 << 20));
-        let socket = NewSocket {
-            grant_number,
-            socket,
-            decoder,
-            unread: None,
-            unsent: FrameBuffer::default(),
-            permit: None,
-            meter: AddressMeter::default(),
-        };
+        let (socket, mut client) = new_socket(grant_number);
         self.peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         assert!(String::from_utf8_lossy(&frame(&mut client).await.1).contains(r#""resumed":true"#));
         client

@@ -6,17 +6,15 @@ use std::time::Duration;
 use aaw_event::OpenInfo;
 use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
 use aaw_protocol::Dialect;
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::{ClientSocket, NewConnection};
 use crate::auth::{Auth, Identity, NewSession, Service, StartedSession, Store, StoreFuture, TokenHash};
 use crate::config::Config;
-use crate::dispatch::{Dispatch, RunLimits};
+use crate::dispatch::Dispatch;
 use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
-use crate::module_host::Modules;
-use crate::registry::{Events, Registry};
+use crate::registry::Registry;
 
 /// The handlers, as an author writes them.
 mod events {
@@ -66,22 +64,10 @@ impl Store for OneSessionStore {
 async fn connect() -> DuplexStream {
     let (server, client) = duplex(1 << 10);
     let config = Config::default();
-    let sources = [Events::new(MODULE.module())];
-    let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
-    let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
+    let registry = Registry::for_test(MODULE.module()).await;
     let auth = Some(Service::start(Auth::new(OneSessionStore::default())));
     let max_response = config.max_message_bytes;
-    let registry = ArcSwap::from_pointee(registry);
-    let dispatch = Arc::new(Dispatch {
-        registry,
-        hook: None,
-        auth: auth.clone(),
-        max_response,
-        limits: RunLimits::default(),
-        throttles: crate::throttle::LogThrottles::new(),
-        generations: crate::dispatch::Generations::default(),
-        stream_turns: Arc::default(),
-    });
+    let dispatch = Arc::new(Dispatch::for_test(registry, auth.clone(), max_response));
     let hub = Arc::new(Hub::default());
     let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1 << 20));
     let services = HostServices::new(hub, auth, max_response);

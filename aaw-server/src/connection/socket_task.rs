@@ -227,8 +227,11 @@ impl SocketTask {
             output,
             resumption,
             mut resumption_hooks,
+            meter,
             ..
         } = state;
+        // With the place that it has offered.
+        drop(meter);
         // From now on, a client that asks to resume the connection gets a new one, and so does one that has asked.
         drop(resumption);
         if let Some(hooks) = &mut resumption_hooks {
@@ -377,6 +380,7 @@ impl SocketTask {
             };
         }
         self.state.meter.end_turn(budget.is_used_up);
+        self.state.offer_place(now);
         self.note_held(cx, now);
         self.set_timer(cx);
         self.state.protocol.release_memory();
@@ -776,7 +780,8 @@ impl SocketTask {
     /// Passes the socket to the connection that its client continues.
     async fn hand_over(self, peer: Arc<Peer>, grant_number: u64) {
         let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
-        let ConnectionState { guard, output: mut rest, meter, .. } = state;
+        let ConnectionState { guard, output: mut rest, mut meter, .. } = state;
+        meter.keep_place();
         let mut unsent = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
         unsent.append(&mut rest);
         let permit = guard.leave();

@@ -8,7 +8,7 @@ use aaw_protocol::codec::BadFrame;
 use aaw_protocol::server::{ClientCallKey, Close, Input, Output, QueuedCall, ServerConnection};
 use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::websocket::{FrameBuffer, Message};
-use aaw_protocol::{Dialect, Failure};
+use aaw_protocol::{Dialect, Failure, clock};
 use tokio::sync::oneshot;
 
 use super::call_tasks::CallTask;
@@ -22,6 +22,10 @@ use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
 use crate::memory_budget::ConnectionBudget;
+
+/// The part of the heartbeat's interval that a client has to respond to a ping before its place may go to a new connection of
+/// its address: 5 s of 20 s.
+const RESPONSE_PART: u32 = 4;
 
 /// The state of a connection, apart from its socket.
 ///
@@ -109,6 +113,27 @@ impl ConnectionState {
     /// Lets calls start, or not, by what the connection holds.
     pub(super) fn update_budget(&mut self) {
         self.protocol.set_over_budget(self.memory.is_used_up());
+    }
+
+    /// Offers the place of the socket while the client has not responded to a ping, so that a client which connects again is not
+    /// refused because of its own broken connection.
+    pub(super) fn offer_place(&mut self, now: Instant) {
+        if self.config.max_connections_per_address.is_none() {
+            return;
+        }
+        if !self.protocol.has_unanswered_ping() || !self.protocol.is_open() {
+            return self.meter.keep_place();
+        }
+        let due = clock::after(now, self.config.heartbeat_interval / RESPONSE_PART);
+        let peer = &self.guard.peer;
+        self.meter.offer_place(peer.id(), due, || Arc::<Peer>::clone(peer));
+    }
+
+    /// Closes the socket as one whose client does not respond.
+    fn give_up_place(&mut self) {
+        if !self.protocol.is_away() {
+            self.protocol.lose_socket(Close::Silent);
+        }
     }
 
     /// Returns whether something waits until the client has read its responses: queued calls, or streams.
@@ -234,7 +259,8 @@ impl ConnectionState {
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),
-            Command::EndGeneration(generation) => self.end_generation(generation),
+            Command::GiveUpPlace => self.give_up_place(),
+            Command::EndReplaced => self.end_replaced(),
             Command::Drain => {
                 self.draining = true;
                 self.protocol.drain();

@@ -231,15 +231,13 @@ mod tests {
     use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
     use aaw_protocol::Dialect;
     use aaw_protocol::server::{Input, ResponseMode, ServerConfig, ServerConnection};
-    use arc_swap::ArcSwap;
 
     use super::super::upload::UploadBuffer;
     use super::*;
-    use crate::dispatch::{CallSource, Dispatch, DispatchRequest, Dispatched, ResponseFrame, RunLimits};
+    use crate::dispatch::{CallSource, Dispatch, DispatchRequest, Dispatched, ResponseFrame};
     use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
     use crate::memory_budget::{HeldLimits, ProcessBudget};
-    use crate::module_host::Modules;
-    use crate::registry::{Events, Registry};
+    use crate::registry::Registry;
 
     mod events {
         use aaw_event::prelude::*;
@@ -261,20 +259,8 @@ mod tests {
     );
 
     async fn endless() -> HandlerStream {
-        let sources = [Events::new(MODULE.module())];
-        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
-        let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
-        let registry = ArcSwap::from_pointee(registry);
-        let dispatch = Dispatch {
-            registry,
-            hook: None,
-            auth: None,
-            max_response: 1 << 20,
-            limits: RunLimits::default(),
-            throttles: crate::throttle::LogThrottles::new(),
-            generations: crate::dispatch::Generations::default(),
-            stream_turns: Arc::default(),
-        };
+        let registry = Registry::for_test(MODULE.module()).await;
+        let dispatch = Dispatch::for_test(registry, None, 1 << 20);
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let caller = EventCaller::for_connection(HostServices::new(hub, None, 1 << 20), Arc::clone(&guard.peer));

@@ -10,7 +10,6 @@ use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
 use aaw_protocol::resumption::ResumptionKey;
 use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
 use tokio::sync::oneshot;
@@ -21,7 +20,7 @@ use super::resumption_state::NewSocket;
 use super::{ClientSocket, NewConnection};
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
-use crate::dispatch::{Dispatch, RunLimits};
+use crate::dispatch::Dispatch;
 use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
 use crate::registry::Registry;
 
@@ -58,18 +57,7 @@ pub(super) fn serve_with(
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
     let services = HostServices::new(Arc::clone(hub), None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
-    let (max_response, limits) = (config.max_message_bytes, RunLimits::default());
-    let registry = ArcSwap::from_pointee(registry);
-    let dispatch = Dispatch {
-        registry,
-        hook: None,
-        auth: None,
-        max_response,
-        limits,
-        throttles: crate::throttle::LogThrottles::new(),
-        generations: crate::dispatch::Generations::default(),
-        stream_turns: Arc::default(),
-    };
+    let dispatch = Dispatch::for_test(registry, None, config.max_message_bytes);
     let connection = NewConnection {
         dialect,
         guard,
@@ -81,6 +69,21 @@ pub(super) fn serve_with(
         config: Arc::new(config),
     };
     tokio::spawn(connection.serve(ClientSocket::stream(stream), Bytes::new()))
+}
+
+/// A socket on which a connection continues, and the client's end of it.
+pub(super) fn new_socket(grant_number: u64) -> (NewSocket, DuplexStream) {
+    let (server, client) = duplex(1 << 16);
+    let socket = NewSocket {
+        grant_number,
+        socket: ClientSocket::stream(server),
+        decoder: MessageDecoder::new(1 << 20),
+        unread: None,
+        unsent: FrameBuffer::default(),
+        permit: None,
+        meter: AddressMeter::default(),
+    };
+    (socket, client)
 }
 
 /// Reads the next frame from the server, of less than 64 KB: its opcode and payload.
@@ -305,18 +308,7 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
     let (first, last) = (grant().await, grant().await);
     assert_eq!((first, last), (1, 2));
     let take = |grant_number| {
-        let (server, client) = duplex(1 << 16);
-        let socket = ClientSocket::stream(server);
-        let decoder = MessageDecoder::new(1 << 20);
-        let socket = NewSocket {
-            grant_number,
-            socket,
-            decoder,
-            unread: None,
-            unsent: FrameBuffer::default(),
-            permit: None,
-            meter: AddressMeter::default(),
-        };
+        let (socket, client) = new_socket(grant_number);
         peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         client
     };

@@ -18,7 +18,6 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
-use super::generations::Generations;
 use super::guards::BegunHandler;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
@@ -46,7 +45,6 @@ pub(crate) struct Dispatch {
     pub(crate) max_response: usize,
     pub(crate) limits: RunLimits,
     pub(crate) throttles: LogThrottles,
-    pub(crate) generations: Generations,
     pub(crate) stream_turns: Arc<StreamTurns>,
 }
 
@@ -134,7 +132,7 @@ impl Dispatch {
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
                 let client = caller.context().address.map(ClientNetwork::from);
                 let turn = StreamTurn::new(&self.stream_turns, client.map(|client| client.site().unwrap_or(client)));
-                let stream = HandlerStream::new(handler, recorder, log(), turn);
+                let stream = HandlerStream::new(handler, recorder, log(), turn, Arc::clone(&registry.generation));
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
             Ok(BegunHandler::Pending(handler)) => {
@@ -142,6 +140,7 @@ impl Dispatch {
                 let call = PendingUnary { handler, kind, head, max_len, recorder, log };
                 Dispatched::Pending(PendingCall::new(
                     PendingKind::Unary(call),
+                    Some(Arc::clone(&registry.generation)),
                     caller.context().id,
                     session.is_some(),
                     first_poll.began_identity_change(),
@@ -253,9 +252,17 @@ impl Dispatch {
             }
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
+                let generation = Some(Arc::clone(gather.generation()));
                 let kind = PendingKind::Gather(Box::new(gather));
                 let has_session = request.session.is_some();
-                Dispatched::Pending(PendingCall::new(kind, caller, has_session, began_identity_change, limit))
+                Dispatched::Pending(PendingCall::new(
+                    kind,
+                    generation,
+                    caller,
+                    has_session,
+                    began_identity_change,
+                    limit,
+                ))
             }
         }
     }
@@ -293,7 +300,7 @@ impl Dispatch {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
                 let has_session = request.session.is_some();
-                Dispatched::Pending(PendingCall::new(kind, caller.context().id, has_session, true, limit))
+                Dispatched::Pending(PendingCall::new(kind, None, caller.context().id, has_session, true, limit))
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }
@@ -318,6 +325,22 @@ fn refuse_not_json(recorder: Option<Box<CallRecorder>>) -> Dispatched {
         recorder.discard();
     }
     Dispatched::NotJson
+}
+
+#[cfg(test)]
+impl Dispatch {
+    /// Dispatches calls of these events, without a hook and with the default limits.
+    pub(crate) fn for_test(registry: Registry, auth: Option<Arc<Service>>, max_response: usize) -> Self {
+        Self {
+            registry: ArcSwap::from_pointee(registry),
+            hook: None,
+            auth,
+            max_response,
+            limits: RunLimits::default(),
+            throttles: LogThrottles::new(),
+            stream_turns: Arc::default(),
+        }
+    }
 }
 
 impl fmt::Debug for Dispatch {

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, EventName, Failure};
 
 use super::stream::{HandlerStream, StreamStep};
+use crate::generation::Generation;
 
 /// The items taken in one poll, so that a handler which is always ready lets other tasks run.
 const ITEMS_PER_POLL: u32 = 64;
@@ -48,6 +50,10 @@ impl GatherStream {
 
     pub(super) fn event(&self) -> &EventName {
         self.stream.event()
+    }
+
+    pub(super) fn generation(&self) -> &Arc<Generation> {
+        self.stream.generation()
     }
 
     /// Ends the call in place of its handler, which is dropped.

@@ -15,7 +15,6 @@
 //! | `guards` | runs the guards of the event's folders before its handler |
 //! | `pending` | calls that did not complete in their first poll |
 //! | `gather` | a stream whose caller expects one response, or none |
-//! | `generations` | which calls belong to events that were replaced |
 //! | `stream` | the items of a streaming handler |
 //! | `stream_turns` | when a stream continues that always has a next item |
 //! | `run_limit` | how long a handler and a guard may run |
@@ -29,7 +28,6 @@ mod completion;
 mod dispatched;
 mod dispatcher;
 mod gather;
-mod generations;
 mod guards;
 mod hooks;
 mod pending;
@@ -45,7 +43,6 @@ mod tests;
 pub(crate) use call_recorder::CallHook;
 pub(crate) use dispatched::Dispatched;
 pub(crate) use dispatcher::Dispatch;
-pub(crate) use generations::{Generations, replaced};
 pub(crate) use pending::PendingCall;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;

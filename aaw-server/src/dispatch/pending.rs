@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::response_frame::FrameHead;
 use super::run_limit::RunLimit;
 use crate::auth::BuiltInFuture;
 use crate::auth::identity_change::{HandlerPoll, IdentityChange};
+use crate::generation::{Generation, replaced};
 use crate::poll_watch;
 use crate::throttle::log_throttled;
 
@@ -29,6 +31,7 @@ pub(crate) struct PendingCall {
     /// `None` once dropped.
     kind: Option<PendingKind>,
     is_barrier: bool,
+    generation: Option<Arc<Generation>>,
     /// The id of the caller.
     caller: Uuid,
     /// `None` if no session authorized the call: then none can end it.
@@ -44,6 +47,8 @@ pub(super) enum PendingKind {
 }
 
 impl PendingCall {
+    /// `generation`: that of its event; `None` for a built-in event, which is never replaced.
+    ///
     /// `limit`: how long the handler may run; after that the call fails with `timeout`.
     ///
     /// `has_session`: a session authorized the call. `began_identity_change`: in its first poll the handler has begun a log-in
@@ -54,6 +59,7 @@ impl PendingCall {
     /// guard delays it: a client that joins a room and then requests its size counts itself.
     pub(super) fn new(
         kind: PendingKind,
+        generation: Option<Arc<Generation>>,
         caller: Uuid,
         has_session: bool,
         began_identity_change: bool,
@@ -66,7 +72,7 @@ impl PendingCall {
             );
         let identity_change = has_session.then(|| IdentityChange::new(began_identity_change));
         let limit = RunLimit::new(limit);
-        Self { kind: Some(kind), is_barrier, caller, identity_change, limit, span: CallSpan::default() }
+        Self { kind: Some(kind), is_barrier, generation, caller, identity_change, limit, span: CallSpan::default() }
     }
 
     /// Polls and drops the handler within this span from now on.
@@ -98,6 +104,11 @@ impl PendingCall {
     /// the session that authorized it. `None` if no session did.
     pub(crate) fn identity_change(&self) -> Option<IdentityChange> {
         self.identity_change.clone()
+    }
+
+    /// The generation of the events that it belongs to; `None` for a built-in event.
+    pub(crate) fn generation(&self) -> Option<&Arc<Generation>> {
+        self.generation.as_ref()
     }
 
     /// Fails the call if it has run for too long. To be called whenever it is not polled although it was woken.
@@ -132,7 +143,14 @@ impl Future for PendingCall {
 
 impl Drop for PendingCall {
     fn drop(&mut self) {
-        let Self { kind, span, .. } = self;
+        let Self { kind, generation, span, .. } = self;
+        if generation.as_ref().is_some_and(|generation| generation.has_ended())
+            && let Some(kind) = kind
+        {
+            // Without effect if it has completed before.
+            let (_, completion) = span.in_scope(|| kind.end(Completion::Failed(replaced())));
+            span.finish(&completion);
+        }
         span.in_scope(|| *kind = None);
     }
 }
@@ -148,7 +166,11 @@ impl PendingKind {
         let event = event.map(tracing::field::display);
         log_throttled!(warn, %connection, event, "a call ran for {limit:?}, the longest allowed, and was dropped");
         let error = format!("The call did not complete within the server's limit of {limit:?}");
-        let completion = Completion::Failed(Failure::new(Code::TIMEOUT, error));
+        self.end(Completion::Failed(Failure::new(Code::TIMEOUT, error)))
+    }
+
+    /// Ends the call in place of its handler, which is dropped.
+    fn end(&mut self, completion: Completion) -> (Vec<u8>, Completion) {
         match self {
             Self::Unary(call) => call.end(completion),
             Self::Gather(call) => call.end(completion),

@@ -13,11 +13,13 @@ use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
 use super::stream_turns::{BusyStream, StreamTurns};
 use crate::client_network::ClientNetwork;
+use crate::generation::{Generation, replaced};
 use crate::poll_watch;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
     steps: StreamSteps,
+    generation: Arc<Generation>,
     span: CallSpan,
     turn: StreamTurn,
 }
@@ -69,8 +71,15 @@ impl HandlerStream {
         recorder: Option<Box<CallRecorder>>,
         log: LogContext,
         turn: StreamTurn,
+        generation: Arc<Generation>,
     ) -> Self {
-        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default(), turn }
+        let steps = StreamSteps { handler, recorder, log, items: 0 };
+        Self { steps, generation, span: CallSpan::default(), turn }
+    }
+
+    /// The generation of the events that it belongs to.
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
     }
 
     /// Polls and drops the handler within this span from now on.
@@ -101,7 +110,7 @@ impl HandlerStream {
         sink: &mut dyn ItemSink,
         max_len: usize,
     ) -> Poll<StreamStep> {
-        let Self { steps, span, turn } = self;
+        let Self { steps, span, turn, .. } = self;
         ready!(turn.poll(cx));
         let polled = span.in_scope(|| steps.poll_items(cx, sink, max_len));
         turn.set_busy(matches!(polled, Poll::Ready(StreamStep::Item)));
@@ -115,6 +124,10 @@ impl HandlerStream {
 
 impl Drop for HandlerStream {
     fn drop(&mut self) {
+        if self.generation.has_ended() {
+            // Without effect if it has ended before.
+            self.end(&Completion::Failed(replaced()));
+        }
         let Self { steps, span, .. } = self;
         span.in_scope(|| {
             steps.handler = GuardedHandler::Refused;

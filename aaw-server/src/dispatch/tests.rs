@@ -11,15 +11,13 @@ use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, guard, no_servi
 use aaw_event::host::{Caller as _, UploadSource, UploadStep};
 use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure};
-use arc_swap::ArcSwap;
 
 use super::*;
 use crate::auth::{
     Auth, IdentifiedCaller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
 };
 use crate::hub::{ConnectionGuard, EventCaller, HostServices, Hub, Mailbox};
-use crate::module_host::Modules;
-use crate::registry::{Events, Registry};
+use crate::registry::Registry;
 
 /// The handlers, as an author writes them.
 mod events {
@@ -124,22 +122,10 @@ struct TestServer {
 
 impl TestServer {
     async fn start() -> Self {
-        let sources = [Events::new(MODULE.module())];
-        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
-        let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
+        let registry = Registry::for_test(MODULE.module()).await;
         let auth = Some(Service::start(Auth::new(TestStore)));
         let max_response = 1 << 20;
-        let registry = ArcSwap::from_pointee(registry);
-        let dispatch = Arc::new(Dispatch {
-            registry,
-            hook: None,
-            auth: auth.clone(),
-            max_response,
-            limits: RunLimits::default(),
-            throttles: crate::throttle::LogThrottles::new(),
-            generations: Generations::default(),
-            stream_turns: Arc::default(),
-        });
+        let dispatch = Arc::new(Dispatch::for_test(registry, auth.clone(), max_response));
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let services = HostServices::new(hub, auth, max_response);
@@ -330,4 +316,44 @@ async fn a_stream_without_a_response_ends_at_its_first_item() {
     let call = begin_as(dispatch, caller, "endless", "null", ResponseMode::Nothing, None, &mut response);
     assert!(matches!(call, Dispatched::Done(Completion::OneWayDone)));
     assert!(response.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_belongs_to_the_generation_of_the_events_that_it_was_found_in() {
+    let server = TestServer::start().await;
+    let dispatch = Arc::clone(&server.dispatch);
+    let generation = Arc::clone(&dispatch.registry.load().generation);
+    let call = server.begin_long_poll(move || dispatch.registry.store(Arc::default()));
+    assert!(Arc::ptr_eq(call.generation().expect("that of its event"), &generation));
+    assert!(!Arc::ptr_eq(&server.dispatch.registry.load().generation, &generation));
+    assert!(pending(server.begin("aaw/logout", "{}", None)).generation().is_none(), "built-in events are not replaced");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_is_recorded_as_replaced_once_its_generation_has_ended() {
+    for has_ended in [false, true] {
+        let mut server = TestServer::start().await;
+        let records = Arc::<Mutex<Vec<_>>>::default();
+        let hook = Arc::clone(&records);
+        Arc::get_mut(&mut server.dispatch).expect("no other owner").hook = Some(Arc::new(move |record| {
+            let code = record.result.expect_err("it has failed").code.to_string();
+            hook.lock().expect("not poisoned").push((record.event.to_owned(), code));
+        }));
+        let (dispatch, caller) = (&server.dispatch, &server.caller);
+        let begin = |event, mode| begin_as(dispatch, caller, event, "{}", mode, None, &mut Vec::new());
+        let calls = [
+            begin("wait", ResponseMode::Single),
+            begin("endless", ResponseMode::Single),
+            begin("endless", ResponseMode::Items),
+            begin("aaw/logout", ResponseMode::Single),
+        ];
+        if has_ended {
+            dispatch.registry.load().generation.end();
+        }
+        drop(calls);
+        let code = if has_ended { "replaced" } else { "cancelled" };
+        let expected = [("wait", code), ("endless", code), ("endless", code), ("aaw/logout", "cancelled")];
+        let records = records.lock().expect("not poisoned").clone();
+        assert_eq!(records, expected.map(|(event, code)| (event.to_owned(), code.to_owned())));
+    }
 }

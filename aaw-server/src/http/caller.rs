@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aaw_protocol::Code;
-use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, Version};
 
 use super::error::HttpError;
 use super::request;
@@ -12,23 +12,23 @@ use crate::auth::{CallContext, IdentifiedCaller, SessionSlot};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
-use crate::request_info::KeptHandshake;
 
 /// Returns the caller of a request. If the request carries a bearer token of this server, the token must be valid.
 /// `guard` is missing in a program that has built the request itself.
 pub(super) async fn identify(
     shared: &ServerContext,
     guard: Option<&RequestGuard>,
-    parts: &Parts,
+    version: Version,
+    uri: &Uri,
+    headers: HeaderMap,
 ) -> Result<Arc<EventCaller>, HttpError> {
-    let handshake = guard.map_or(Ok(None), |guard| guard.handshake(parts.version, &parts.uri, &parts.headers));
-    let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
-    let handshake = handshake.as_ref().map(KeptHandshake::new);
-    let session = match (&shared.dispatch.auth, request::bearer(&parts.headers)?) {
+    let session = match (&shared.dispatch.auth, request::bearer(&headers)?) {
         (Some(auth), Some(token)) if auth.has_bearer_tokens() => Some(auth.bearer(token).await?),
         _ => None,
     };
     let session = SessionSlot::for_request(session);
+    let handshake = guard.map_or(Ok(None), |guard| guard.keep_handshake(version, uri, headers));
+    let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
     let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     let context = CallContext { id: new_request_id(), client_key: None, address, session, handshake };
     Ok(EventCaller::for_request(Arc::clone(&shared.host_services), context))

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Method, Request};
 use axum::response::Response;
 
 use super::state::AppState;
-use super::{events, middleware};
+use super::{events, middleware, rate};
 use crate::net::handshake;
 use crate::net::http_connection::RequestGuard;
 
@@ -30,7 +30,7 @@ pub(super) async fn respond(state: &Arc<AppState>, guard: &RequestGuard, request
     let mut response = match guard.check_head(request.version(), request.headers(), request.uri()) {
         Err((status, error)) => {
             guard.log_refusal("request", &error);
-            middleware::rejection_response(status, error)
+            rate::reject(Some(guard), middleware::rejection_response(status, error)).await
         }
         Ok(()) => {
             let mut response = events::call_event(state, request).await;

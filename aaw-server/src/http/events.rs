@@ -48,7 +48,7 @@ pub(super) async fn call_event(state: &Arc<AppState>, request: Request) -> Respo
 }
 
 async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, HttpError> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let (headers, shared) = (&parts.headers, &*state.shared);
     if shared.shutdown.has_reached(ShutdownPhase::Draining) {
         return Err(HttpError::refused_stopping());
@@ -95,7 +95,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let caller = identify(shared, guard, &parts).await?;
+    let caller = identify(shared, guard, parts.version, &parts.uri, std::mem::take(&mut parts.headers)).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };

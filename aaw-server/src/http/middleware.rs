@@ -53,18 +53,17 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
         },
     };
     if handshake::is_upgrade(request.headers()) {
-        return handshake::respond(&guard, &mut request).map(Body::from);
+        let response = handshake::respond(&guard, &mut request).map(Body::from);
+        // Others count as connections.
+        let is_invalid = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        return if is_invalid { rate::reject(Some(&guard), response).await } else { response };
     }
     if let Err((status, error)) = check_message(request.version(), request.headers(), request.uri()) {
         guard.log_refusal("request", &error);
-        return rejection_response(status, error);
+        return rate::reject(Some(&guard), rejection_response(status, error)).await;
     }
-    // Those for events count where their cost is known.
-    let path = request.uri().path();
-    let is_for_event =
-        request.method() != Method::OPTIONS && path.strip_prefix(events::PATH).is_some_and(|name| !name.is_empty());
-    if !is_for_event
-        && !readiness::is_probe(path)
+    if !counts_with_its_event(&request)
+        && !readiness::is_probe(request.uri().path())
         && let Err(refused) = rate::begin(Some(&guard), 1).await
     {
         return refused.into_response();
@@ -78,6 +77,12 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     }
 }
 
+/// Whether a request is for an event, which has a cost of its own.
+fn counts_with_its_event(request: &Request) -> bool {
+    let name = request.uri().path().strip_prefix(events::PATH);
+    request.method() != Method::OPTIONS && name.is_some_and(|name| !name.is_empty())
+}
+
 /// Returns the address of the peer, if the program's own listener tells it: with `into_make_service_with_connect_info`.
 fn peer_of(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address)
@@ -86,8 +91,9 @@ fn peer_of(request: &Request) -> Option<SocketAddr> {
 /// Rejects requests from origins that are not allowed and those with a foreign host; adds CORS headers to the responses
 /// of all others.
 pub(super) async fn check_origin(State(cors): State<CorsLayer>, request: Request, next: Next) -> Response {
-    if let Some(rejection) = rejection(&request) {
-        return rejection;
+    if let Some((guard, rejection)) = rejection(&request) {
+        let is_counted = !counts_with_its_event(&request);
+        return if is_counted { rejection } else { rate::reject(Some(&guard), rejection).await };
     }
     let is_options = request.method() == Method::OPTIONS;
     if is_options && !request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
@@ -140,12 +146,12 @@ pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Requ
 }
 
 /// The response to a request with an origin or a host that is not allowed.
-fn rejection(request: &Request) -> Option<Response> {
+fn rejection(request: &Request) -> Option<(Arc<RequestGuard>, Response)> {
     // `upgrade` or our own listener has put it there.
     let guard = request.extensions().get::<Arc<RequestGuard>>()?;
     let (status, error) = guard.check_request(request.version(), request.headers(), request.uri()).err()?;
     guard.log_refusal("request", &error);
-    Some(rejection_response(status, error))
+    Some((Arc::clone(guard), rejection_response(status, error)))
 }
 
 pub(super) fn rejection_response(status: StatusCode, error: String) -> Response {

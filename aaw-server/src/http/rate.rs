@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use super::error::HttpError;
-use crate::net::http_connection::RequestGuard;
-use crate::net::shutdown_phase::ShutdownPhase;
+use axum::response::{IntoResponse as _, Response};
 
-/// What a request counts beside the bytes of its body: about the size of its head.
-const HEAD_BYTES: usize = 256;
+use super::error::HttpError;
+use crate::net::http_connection::{HEAD_BYTES, RequestGuard};
+use crate::net::shutdown_phase::ShutdownPhase;
 
 /// Counts a request whose head has arrived, and waits until the address of its client has its turn. `cost` is that of the event.
 ///
@@ -15,6 +14,14 @@ const HEAD_BYTES: usize = 256;
 /// With status 429 and `Retry-After`, if that would take too long.
 pub(super) async fn begin(guard: Option<&RequestGuard>, cost: u32) -> Result<(), HttpError> {
     wait_for_turn(guard, HEAD_BYTES, cost).await
+}
+
+/// Counts a request that is rejected, and returns its response once the address of its client has its turn.
+pub(super) async fn reject(guard: Option<&RequestGuard>, rejection: Response) -> Response {
+    match begin(guard, 1).await {
+        Ok(()) => rejection,
+        Err(refused) => refused.into_response(),
+    }
 }
 
 /// Counts the body of a request, and waits as [`begin`] does.

@@ -13,9 +13,9 @@ use aaw_protocol::{Code, Failure, is_protected};
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{IdentifiedCaller, SessionGuard};
 use crate::dispatch::{
-    CallSource, Dispatch, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
-    replaced,
+    CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
 };
+use crate::generation::{Generation, replaced};
 use crate::hub::EventCaller;
 use crate::memory_budget::{Admission, CallBudget, ConnectionBudget, out_of_memory_budget};
 use crate::net::context::ServerContext;
@@ -34,6 +34,9 @@ pub(super) enum CallStep {
     Failed(Failure),
 }
 
+/// Completes when something has ended.
+type BoxedEnd = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A running call. Dropping it drops its handler.
 pub(super) struct HttpCall {
     state: HttpCallState,
@@ -42,10 +45,10 @@ pub(super) struct HttpCall {
     /// The most bytes that an item may have.
     max_message: usize,
     /// Completes when the session that authorized the call has ended.
-    session_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// Completes when the call is ended because its events were replaced. `None` for a call that is over.
-    generation_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    dispatch: Arc<Dispatch>,
+    session_end: Option<BoxedEnd>,
+    /// Completes when the call is ended because its events were replaced. `None` for a call that is over, and for one of a
+    /// built-in event.
+    generation_end: Option<(Arc<Generation>, BoxedEnd)>,
     /// Keeps the session registered as in use, so that its end is noticed.
     _session: Option<Arc<SessionGuard>>,
 }
@@ -85,11 +88,16 @@ impl HttpCall {
         };
         let session_end = session.as_ref().map(|guard| {
             let ended = Arc::clone(guard.session()).wait_until_ended();
-            Box::pin(ended) as Pin<Box<dyn Future<Output = ()> + Send>>
+            Box::pin(ended) as BoxedEnd
         });
-        let generation_end = matches!(state, HttpCallState::Pending(_) | HttpCallState::Stream(_)).then(|| {
-            let generations = &shared.dispatch.generations;
-            Box::pin(generations.ended(generations.current())) as Pin<Box<dyn Future<Output = ()> + Send>>
+        let generation = match &state {
+            HttpCallState::Pending(pending) => pending.generation(),
+            HttpCallState::Stream(stream) => Some(stream.generation()),
+            HttpCallState::Done(..) | HttpCallState::Finished => None,
+        };
+        let generation_end = generation.map(|generation| {
+            let ended = Box::pin(Arc::clone(generation).wait_until_ended());
+            (Arc::clone(generation), ended as BoxedEnd)
         });
         let mut budget = CallBudget::new(memory, CALL);
         match &state {
@@ -97,8 +105,8 @@ impl HttpCall {
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
-        let (dispatch, max_message) = (Arc::clone(&shared.dispatch), shared.dispatch.max_response);
-        Ok(Self { state, budget, max_message, session_end, generation_end, dispatch, _session: session })
+        let max_message = shared.dispatch.max_response;
+        Ok(Self { state, budget, max_message, session_end, generation_end, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -135,11 +143,11 @@ impl HttpCall {
                 return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
             }
         }
-        if let Some(generation_end) = &mut self.generation_end
-            && generation_end.as_mut().poll(cx).is_ready()
+        if let Some((generation, ended)) = &mut self.generation_end
+            && ended.as_mut().poll(cx).is_ready()
         {
+            generation.count_ended_call();
             self.finish();
-            self.dispatch.generations.count_ended(1);
             return Poll::Ready(CallStep::Failed(replaced()));
         }
         match self.admit(cx) {

@@ -15,6 +15,7 @@ use super::body_guard::GuardedBody;
 use super::direct;
 use super::error::HttpError;
 use super::files::{StaticFiles, redirect_to_folder};
+use super::rate;
 use super::router::{self, Placement, Routes};
 use super::state::AppState;
 use crate::config::Config;
@@ -78,7 +79,7 @@ impl RequestService for HttpService {
         let Self { mut router, direct, .. } = self.clone();
         async move {
             let response = match &direct {
-                _ if let Some(early) = early => early,
+                _ if let Some(early) = early => rate::reject(Some(&guard), early).await,
                 Some(state) if direct::is_for(&request) => direct::respond(state, &guard, request.map(Body::new)).await,
                 _ => router.call(request).await.unwrap_or_else(|never: Infallible| match never {}),
             };

@@ -193,8 +193,8 @@ fn identity(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
 }
 
 fn handshake(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
-    let kept = caller.context().handshake.as_ref().map(|handshake| handshake.json().to_owned());
-    kept.ok_or_else(|| {
+    let kept = caller.context().handshake.as_ref();
+    kept.map(|handshake| handshake.json()).ok_or_else(|| {
         let error = "The handshake was not kept: when it took place, no events that this server had loaded read it";
         Failure::new(Code::UNREACHABLE, error)
     })
@@ -426,7 +426,7 @@ mod tests {
         let services = services();
         assert_eq!(request(&services).host_op("handshake", "{}").unwrap_err().code, Code::UNREACHABLE);
         let handshake = aaw_event::Handshake::new("/").with_header("x", "1");
-        let caller = request_with(&services, Some(KeptHandshake::new(&handshake)));
+        let caller = request_with(&services, Some(Box::new(KeptHandshake::new(&handshake))));
         let json = caller.host_op("handshake", "{}").unwrap();
         assert_eq!(serde_json::from_str::<aaw_event::Handshake>(&json).unwrap(), handshake);
     }

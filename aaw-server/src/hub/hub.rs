@@ -212,9 +212,9 @@ impl Hub {
         self.memory.used()
     }
 
-    /// Ends the calls of this generation of events, and of those before it.
-    pub(crate) fn end_generation(&self, generation: u64) {
-        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::EndGeneration(generation)));
+    /// Makes every connection end the calls of generations of events that have ended.
+    pub(crate) fn end_replaced(&self) {
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::EndReplaced));
     }
 
     /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls

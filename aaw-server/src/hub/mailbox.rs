@@ -74,8 +74,10 @@ pub(crate) enum Command {
     DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
     SessionEnded(Arc<Session>),
-    /// The calls of this generation of events, and of those before it, are to be ended.
-    EndGeneration(u64),
+    /// Close, since the client has not responded to a ping, and another connection of its address needs the place.
+    GiveUpPlace,
+    /// End the calls of generations of events that have ended.
+    EndReplaced,
     /// Accept no new calls, and close when the running ones have completed.
     Drain,
     /// End the streams that still run.

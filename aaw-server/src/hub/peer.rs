@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use uuid::Uuid;
 
+use crate::address_limits::PlaceHolder;
 use crate::auth::{CallContext, Session, SessionObserver, SessionSlot};
 use aaw_protocol::websocket::SharedFrame;
 
@@ -92,6 +93,12 @@ impl Peer {
     pub(super) fn joined_rooms(&self) -> MutexGuard<'_, JoinedRooms> {
         // Nothing panics while it holds the lock.
         self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PlaceHolder for Peer {
+    fn give_up_place(&self) {
+        self.mailbox.post(Command::GiveUpPlace);
     }
 }
 

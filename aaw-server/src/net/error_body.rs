@@ -63,6 +63,9 @@ impl<S> ErrorBodies<S> {
     fn take_over(&mut self, head: &[u8]) -> bool {
         if self.error.is_none() && self.is_idle() {
             self.error = add_body(head, self.has_request_line).map(|bytes| ErrorResponse { bytes, written: 0 });
+            if self.error.is_some() {
+                self.connection.count_unparsed();
+            }
         }
         self.error.is_some()
     }

@@ -238,10 +238,9 @@ mod tests {
             let client = ClientInfo::of_request(from, &lines, &config(ForwardedHeader::XForwardedFor, proxies));
             client != ClientInfo::of_peer(from)
         };
-        assert!(believed(peer("127.0.0.1:5000"), &PROXIES) && believed(peer("[::ffff:10.1.2.3]:5000"), &PROXIES));
-        assert!(believed(Peer::Unix, &PROXIES) && !believed(Peer::Unix, &["127.0.0.1"]));
-        assert!(!believed(peer("127.0.0.1:5000"), &[]) && !believed(peer("192.0.2.1:5000"), &PROXIES));
-        assert!(!believed(Peer::Unknown, &PROXIES));
+        // Which peers are one of them is tested where that is decided.
+        assert!(believed(peer("127.0.0.1:5000"), &PROXIES));
+        assert!(!believed(peer("192.0.2.1:5000"), &PROXIES) && !believed(peer("127.0.0.1:5000"), &[]));
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn upgrade<B>(
     let shortened_key = client_key.map(|key| Shortened(key).to_string().into());
     let address = client.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
-    let kept = handshake.as_ref().map(KeptHandshake::new);
+    let kept = handshake.as_ref().map(|handshake| Box::new(KeptHandshake::new(handshake)));
     let guard = shared.hub.insert_with_handshake(permit, shortened_key, address, kept, mailbox);
     let span = connection_span(connection.peer, client, &guard, dialect);
     span.in_scope(|| {

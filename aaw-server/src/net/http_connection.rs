@@ -1,6 +1,7 @@
 //! One HTTP connection: its permit among the server's connections, the requests in progress on it, and whether a
 //! request may be served at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -25,8 +26,11 @@ use crate::net::message_check::check_message;
 use crate::net::origin_check::OriginCheckError;
 use crate::net::unread_header::warn_of_unread_header;
 use crate::origin::Scheme;
-use crate::request_info::{self, RequestOrigin};
+use crate::request_info::{self, KeptHandshake, KeptRequest, RequestOrigin};
 use crate::trusted_proxy::{Peer, PeerText};
+
+/// What a request counts beside the bytes of its body: about the size of its head.
+pub(crate) const HEAD_BYTES: usize = 256;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
@@ -98,6 +102,14 @@ impl HttpConnection {
     /// Whether a request is in progress, from its arrival until its response has been sent.
     pub(crate) fn is_active(&self) -> bool {
         self.requests_in_progress.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a request that hyper has rejected. The connection is closed then, so it need not wait for its turn.
+    pub(crate) fn count_unparsed(&self) {
+        if let Some(address) = &self.limited {
+            // Nothing is to be refused any more.
+            let _ = address.take_request(std::time::Instant::now(), HEAD_BYTES, 1);
+        }
     }
 
     /// Whether a response has turned the connection over to another protocol, such as one of the program's own routes.
@@ -211,20 +223,53 @@ impl RequestGuard {
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Option<Handshake>, (StatusCode, String)> {
-        let shared = &self.connection.shared;
-        if !shared.dispatch.registry.load().reads_handshakes {
+        if !self.is_handshake_read(uri, headers)? {
             return Ok(None);
         }
+        let (origin, host) = self.origin_and_host(version, uri, headers);
+        Ok(Some(request_info::describe(origin, host.as_deref(), uri, headers)))
+    }
+
+    /// Keeps the head of a call over HTTP for its handlers, which receive the same as from [`handshake`](Self::handshake).
+    ///
+    /// # Errors
+    /// As those of [`handshake`](Self::handshake).
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn keep_handshake(
+        &self,
+        version: Version,
+        uri: &Uri,
+        headers: HeaderMap,
+    ) -> Result<Option<Box<KeptHandshake>>, (StatusCode, String)> {
+        if !self.is_handshake_read(uri, &headers)? {
+            return Ok(None);
+        }
+        let (origin, host) = self.origin_and_host(version, uri, &headers);
+        let host = host.map(Cow::into_owned);
+        let request = KeptRequest { origin, host, uri: uri.clone(), headers };
+        Ok(Some(Box::new(KeptHandshake::Request(Box::new(request)))))
+    }
+
+    /// Returns whether handlers read handshakes, so that this one has to be kept.
+    fn is_handshake_read(&self, uri: &Uri, headers: &HeaderMap) -> Result<bool, (StatusCode, String)> {
+        let shared = &self.connection.shared;
+        if !shared.dispatch.registry.load().reads_handshakes {
+            return Ok(false);
+        }
+        let checked = request_info::check_size(uri, headers, shared.config.load().max_handshake_bytes);
+        checked.map(|()| true).map_err(|error| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))
+    }
+
+    /// Returns what the head of a request does not say itself, and the host that its client has requested.
+    fn origin_and_host<'a>(
+        &'a self,
+        version: Version,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+    ) -> (RequestOrigin, Option<Cow<'a, str>>) {
         let target = self.target(version, headers, uri);
         let origin = RequestOrigin { address: self.client.address, is_secure: target.scheme == Scheme::Https };
-        let described = request_info::describe(
-            origin,
-            target.host.as_deref(),
-            uri,
-            headers,
-            shared.config.load().max_handshake_bytes,
-        );
-        described.map(Some).map_err(|error| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))
+        (origin, target.host)
     }
 
     /// Logs that a request was refused.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aaw_protocol::clock;
 use tokio::time::{Instant, timeout};
 
+use crate::generation::Generation;
 use crate::module_host::ModuleHost;
 use crate::net::context::ServerContext;
 
@@ -15,7 +16,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Spawns the task that waits for the end of the modules of a generation, and ends its calls after `deadline`.
 ///
 /// The task does not keep the server alive.
-pub(super) fn spawn(shared: &Arc<ServerContext>, generation: u64, hosts: Vec<Weak<ModuleHost>>, deadline: Duration) {
+pub(super) fn spawn(
+    shared: &Arc<ServerContext>,
+    generation: Arc<Generation>,
+    hosts: Vec<Weak<ModuleHost>>,
+    deadline: Duration,
+) {
     let (modules, shared) = (Arc::clone(&shared.modules), Arc::downgrade(shared));
     let at: Instant = clock::after(Instant::now().into_std(), deadline).into();
     tokio::spawn(async move {
@@ -25,10 +31,10 @@ pub(super) fn spawn(shared: &Arc<ServerContext>, generation: u64, hosts: Vec<Wea
             () = tokio::time::sleep_until(at) => {}
         }
         let Some(shared) = shared.upgrade() else { return };
-        shared.dispatch.generations.end(generation);
-        shared.hub.end_generation(generation);
+        generation.end();
+        shared.hub.end_replaced();
         let have_stopped = timeout(STOP_TIMEOUT, modules.wait_until_gone(&hosts)).await.is_ok();
-        let calls = shared.dispatch.generations.take_ended();
+        let calls = generation.ended_calls();
         let services = if have_stopped {
             "their services have stopped"
         } else {

@@ -58,6 +58,71 @@ async fn connections_of_an_address_above_its_limit_get_429_until_one_closes() {
     expect_served(&mut c).await;
 }
 
+/// Starts a server with one place for each address, which pings often.
+async fn start_with_one_place() -> TestServer {
+    TestServer::start_with(|config| {
+        config.max_connections_per_address = Some(1);
+        config.heartbeat_interval = Duration::from_millis(200);
+        config.max_missed_heartbeats = 10_000;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_respond_to_a_ping_leaves_its_place_to_a_new_one_of_its_address() {
+    let server = start_with_one_place().await;
+    let mut silent = RawConnection::websocket(server.addr, None).await;
+    let began = Instant::now();
+    let new = loop {
+        let (response, socket) = HttpRequest::handshake(server.addr).open_websocket().await;
+        if response.status == 101 {
+            break socket;
+        }
+        expect_429(&response);
+        assert!(began.elapsed() < Duration::from_secs(20), "the place remains taken");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(began.elapsed() >= Duration::from_millis(240), "it had no time to respond: {:?}", began.elapsed());
+    while silent.read_frame().await.first != raw::CLOSE {}
+    drop(silent);
+    until("its connection is closed", || server.handle.connections() == 1).await;
+    drop(new);
+}
+
+#[tokio::test]
+async fn a_connection_that_responds_to_pings_keeps_its_place() {
+    let server = start_with_one_place().await;
+    let mut client = RawConnection::websocket(server.addr, None).await;
+    for _ in 0..5 {
+        assert_eq!(client.read_frame().await.first, raw::PING);
+        client.send_frame(raw::PONG, b"").await;
+        // The server has read the pong when it responds to what follows.
+        client.send_frame(raw::PING, b"read").await;
+        while client.read_frame().await.first != raw::PONG {}
+        expect_429(&HttpRequest::handshake(server.addr).send().await);
+    }
+}
+
+/// hyper responds to it, before it reaches any code that could count it.
+#[tokio::test]
+async fn requests_that_are_no_http_count() {
+    let server = start_limited(|config| config.call_rate_per_address = 1).await;
+    let ping = HttpRequest::post(server.addr, "/events/ping", "");
+    for _ in 0..5 {
+        for _ in 0..4 {
+            let mut raw = RawConnection::connect(server.addr).await;
+            raw.send(b"GET / HTTP/1.1\r\nnonsense\r\n\r\n").await;
+            assert!(raw.take_until(b"\r\n").await.is_some_and(|line| line.starts_with(b"HTTP/1.1 400 ")));
+        }
+        let response = ping.send().await;
+        if response.status == 429 {
+            expect_429(&response);
+            return;
+        }
+    }
+    panic!("they were not counted");
+}
+
 #[tokio::test]
 async fn one_address_gets_half_of_the_connections() {
     const MAX: usize = 200;

@@ -76,16 +76,30 @@ async fn requests_have_the_rate_of_their_client() {
     let server = behind_proxy(|config| {
         config.contention_delay = Duration::ZERO;
         config.call_rate_per_address = 1;
+        config.path_prefix = "/app".parse().unwrap();
     })
     .await;
-    for target in ["/events/ping", "/missing"] {
-        let request = from(A, HttpRequest::post(server.addr, target, ""));
+    // Also those that are rejected by their path, their head or their origin.
+    let event = || HttpRequest::post(server.addr, "/app/events/ping", "");
+    let missing = || HttpRequest::post(server.addr, "/app/missing", "");
+    let second_host = |request: HttpRequest| request.header("Host", "other.example");
+    for (number, status, request) in [
+        (1, 200, event()),
+        (2, 404, missing()),
+        (3, 404, HttpRequest::post(server.addr, "/outside", "")),
+        (4, 400, second_host(event())),
+        (5, 400, second_host(missing())),
+        (6, 403, event().header("Origin", "https://other.example")),
+        (7, 400, event().header("Upgrade", "websocket")),
+    ] {
+        let request = from(&format!("203.0.113.{number}"), request);
         let responses = join_all((0..12).map(|_| request.send())).await;
         let refused: Vec<_> = responses.iter().filter(|response| response.status == 429).collect();
-        assert!(refused.len() >= 5, "{responses:?}");
+        assert!(refused.len() >= 5, "{number}: {responses:?}");
         expect_429(refused[0]);
+        assert!(responses.iter().all(|response| [status, 429].contains(&response.status)), "{number}: {responses:?}");
     }
-    assert_eq!(from(B, HttpRequest::post(server.addr, "/events/ping", "")).send().await.status, 200);
+    assert_eq!(from("203.0.113.8", event()).send().await.status, 200);
 }
 
 #[tokio::test]

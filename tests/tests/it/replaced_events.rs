@@ -68,6 +68,15 @@ async fn calls_of_replaced_events_end_at_the_deadline_and_later_ones_run_on() {
     running.expect_replaced().await;
     until("the log", || log.text().contains("calls and streams that still ran")).await;
     log.expect_line(&["WARN", "ended 4 calls and streams", "their services have stopped"]);
+    // The records of the calls say so, too.
+    let replaced = || {
+        let calls = server.calls.all().into_iter().filter(|call| call["error"]["code"] == "replaced");
+        let mut events: Vec<_> = calls.map(|call| call["event"].as_str().expect("a name").to_owned()).collect();
+        events.sort();
+        events
+    };
+    let expected = ["gate/hold", "streams/endless", "streams/gated", "streams/gated"];
+    until("the records", || replaced() == expected).await;
     later.send(r#"["gate/release",{"gate":"x"}]"#).await;
     later.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
 }

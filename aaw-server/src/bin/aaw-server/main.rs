@@ -9,6 +9,7 @@ mod json_log;
 mod line_writer;
 mod log;
 mod serve;
+mod served_folder;
 mod settings;
 mod signals;
 #[cfg(unix)]

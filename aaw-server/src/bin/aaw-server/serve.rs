@@ -18,10 +18,11 @@ use crate::cli::DEFAULT_EVENTS;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
+use crate::served_folder::check_not_served;
 use crate::settings::{LogFormat, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
 #[cfg(unix)]
 use crate::systemd;
-use crate::{file_limit, json_log, signals, tls, users};
+use crate::{file_limit, json_log, signals, tls};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -220,9 +221,7 @@ fn default_events() -> PathBuf {
 
 async fn open_store(file: &Path, static_dir: Option<&Path>) -> Result<SqliteStore, Box<dyn Error>> {
     let store = SqliteStore::open(file).await?;
-    if let Some(static_dir) = static_dir {
-        users::check_not_served(file, static_dir)?;
-    }
+    check_not_served(file, static_dir, "password hashes", "--auth")?;
     Ok(store)
 }
 

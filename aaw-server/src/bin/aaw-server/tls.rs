@@ -6,6 +6,7 @@ use std::path::Path;
 use aaw_server::BoundAddress;
 use aaw_server::tls::{Acme, Tls};
 
+use crate::served_folder::check_not_served;
 use crate::settings::TlsSettings;
 
 /// The port on which an ACME authority looks for the proof.
@@ -13,20 +14,19 @@ const CHALLENGE_PORT: u16 = 443;
 
 /// Reads the certificate, or prepares to obtain one.
 pub(crate) fn open(settings: &TlsSettings, static_dir: Option<&Path>) -> Result<Option<Tls>, Box<dyn Error>> {
-    if let (Some(certificate), Some(key)) = (&settings.cert, &settings.key) {
-        check_not_served(key, static_dir, "--tls-key")?;
-        return Ok(Some(Tls::from_pem_files(certificate, key)?));
-    }
-    if settings.hosts.is_empty() {
-        return Ok(None);
-    }
-    let acme = Acme {
-        email: settings.email.clone(),
-        directory_url: settings.directory.clone(),
-        ..Acme::new(settings.hosts.iter().map(String::as_str), &settings.cache)
+    let (tls, secret, flag) = match (&settings.cert, &settings.key) {
+        (Some(certificate), Some(key)) => (Tls::from_pem_files(certificate, key)?, key.as_ref(), "--tls-key"),
+        _ if settings.hosts.is_empty() => return Ok(None),
+        _ => {
+            let acme = Acme {
+                email: settings.email.clone(),
+                directory_url: settings.directory.clone(),
+                ..Acme::new(settings.hosts.iter().map(String::as_str), &settings.cache)
+            };
+            (Tls::acme(&acme)?, settings.cache.as_ref(), "--tls-cache")
+        }
     };
-    let tls = Tls::acme(&acme)?;
-    check_not_served(settings.cache.as_ref(), static_dir, "--tls-cache")?;
+    check_not_served(secret, static_dir, "a private key", flag)?;
     Ok(Some(tls))
 }
 
@@ -40,19 +40,5 @@ pub(crate) fn check_port(settings: &TlsSettings, addresses: &[BoundAddress]) {
              forward it, or use --port {CHALLENGE_PORT}",
             settings.hosts.join(", ")
         );
-    }
-}
-
-/// Checks that secrets do not lie in the folder whose files are served.
-fn check_not_served(path: &Path, static_dir: Option<&Path>, flag: &str) -> Result<(), String> {
-    let Some(static_dir) = static_dir else { return Ok(()) };
-    match (path.canonicalize(), static_dir.canonicalize()) {
-        (Ok(found), Ok(served)) if found.starts_with(&served) => Err(format!(
-            "{} contains a private key and lies in {}, whose files are public: choose another place with {flag}",
-            path.display(),
-            static_dir.display()
-        )),
-        // Errors of the folder are reported when it is opened.
-        _ => Ok(()),
     }
 }

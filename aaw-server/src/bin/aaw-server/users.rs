@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::path::Path;
 use std::time::SystemTime;
 
 use aaw_server::auth::{Auth, Email, Password, SqliteStore, User};
@@ -149,19 +148,6 @@ fn fields(user: &User) -> [String; 5] {
     [identity.email.clone(), identity.id.clone(), sessions.to_string(), days.to_string(), allowed]
 }
 
-/// Checks that the existing file of a store does not lie in the folder whose files are served.
-pub(crate) fn check_not_served(file: &Path, static_dir: &Path) -> Result<(), String> {
-    match (file.canonicalize(), static_dir.canonicalize()) {
-        (Ok(found), Ok(served)) if found.starts_with(&served) => Err(format!(
-            "{} contains password hashes and lies in {}, whose files are public: choose another file with --auth",
-            file.display(),
-            static_dir.display()
-        )),
-        // Errors of the folder are reported when it is opened.
-        _ => Ok(()),
-    }
-}
-
 fn check_exists(email: &Email, exists: bool) -> Result<(), String> {
     if exists { Ok(()) } else { Err(format!("there is no user {email}")) }
 }
@@ -234,19 +220,5 @@ mod tests {
         assert_eq!(check("correct", 15), Err(short.to_owned()));
         assert!(check("", 6).unwrap_err().contains("AAW_PASSWORD"));
         assert!(check(&"x".repeat(1025), 6).unwrap_err().contains("1024"));
-    }
-
-    #[test]
-    fn a_store_in_the_static_folder_is_rejected() {
-        let folder = tempfile::tempdir().unwrap();
-        let (pages, inside, beside) =
-            (folder.path().join("pages"), folder.path().join("pages/deep/a.sqlite"), folder.path().join("a.sqlite"));
-        std::fs::create_dir_all(pages.join("deep")).unwrap();
-        for file in [&inside, &beside] {
-            std::fs::write(file, "").unwrap();
-        }
-        assert!(check_not_served(&inside, &pages).unwrap_err().contains("choose another file"));
-        assert!(check_not_served(&pages.join("deep/../../pages/deep/a.sqlite"), &pages).is_err());
-        assert_eq!(check_not_served(&beside, &pages), Ok(()));
     }
 }
