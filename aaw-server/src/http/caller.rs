@@ -24,9 +24,13 @@ pub(super) async fn identify(
     let handshake = guard.map_or(Ok(None), |guard| guard.handshake(parts.version, &parts.uri, &parts.headers));
     let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
     let handshake = handshake.as_ref().map(KeptHandshake::new);
-    let session = match (&shared.dispatch.auth, request::bearer(&parts.headers)?) {
-        (Some(auth), Some(token)) if auth.has_bearer_tokens() => Some(auth.bearer(token).await?),
-        _ => None,
+    // Otherwise the header is the events' own, in whatever form.
+    let session = match shared.dispatch.auth.as_ref().filter(|auth| auth.has_bearer_tokens()) {
+        Some(auth) => match request::bearer(&parts.headers)? {
+            Some(token) => Some(auth.bearer(token).await?),
+            None => None,
+        },
+        None => None,
     };
     let session = SessionSlot::for_request(session);
     let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
