@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::Auth;
 use super::expiry::time_after;
-use super::limits::{AttemptLimiter, RateLimited};
+use super::limits::{AttemptLimiter, CountedAttempt, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::reset_requests::ResetRequests;
 use super::session::EndReason;
@@ -312,23 +311,18 @@ impl RateLimits {
         self.log_ins.succeeded(email, peer);
     }
 
-    /// Counts a request that is expensive or sends a mail.
-    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<(), Failure> {
+    /// Counts a request that is expensive or sends a mail, whatever its result. `None` if the address is not known.
+    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<Option<CountedAttempt>, Failure> {
         match peer {
-            Some(peer) => count(&self.requests_per_ip, ClientNetwork::from(peer)).await,
-            None => Ok(()),
+            Some(peer) => self.requests_per_ip.count(ClientNetwork::from(peer)).await.map(Some).map_err(too_many),
+            None => Ok(None),
         }
     }
 
     /// Counts a password reset for this e-mail address.
-    pub(super) async fn reset(&self, email: &str) -> Result<(), Failure> {
-        count(&self.resets_per_email, email).await
+    pub(super) async fn reset(&self, email: &str) -> Result<CountedAttempt, Failure> {
+        self.resets_per_email.count(email).await.map_err(too_many)
     }
-}
-
-/// Counts a request whatever its result.
-async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
-    limit.attempt(key).await.map(drop).map_err(too_many)
 }
 
 fn too_many(RateLimited(wait): RateLimited) -> Failure {
