@@ -17,6 +17,7 @@ const LINES: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Throttle {
     lines: u32,
+    interval: Duration,
     state: Mutex<ThrottleState>,
 }
 
@@ -31,8 +32,8 @@ struct ThrottleState {
 impl ThrottleState {
     const NEW: Self = Self { interval_began: None, passed: 0, suppressed: 0 };
 
-    fn pass(&mut self, lines: u32, now: Instant) -> Option<u64> {
-        if self.interval_began.is_none_or(|began| now.duration_since(began) >= INTERVAL) {
+    fn pass(&mut self, lines: u32, interval: Duration, now: Instant) -> Option<u64> {
+        if self.interval_began.is_none_or(|began| now.duration_since(began) >= interval) {
             (self.interval_began, self.passed) = (Some(now), 0);
         }
         if self.passed >= lines {
@@ -47,16 +48,17 @@ impl ThrottleState {
 impl Throttle {
     /// One line per interval.
     pub(crate) const fn new() -> Self {
-        Self::with_lines(1)
+        Self::with_interval(INTERVAL)
+    }
+
+    /// One line per interval of this length.
+    pub(crate) const fn with_interval(interval: Duration) -> Self {
+        Self { lines: 1, interval, state: Mutex::new(ThrottleState::NEW) }
     }
 
     /// Some lines per interval.
     pub(crate) const fn of_several() -> Self {
-        Self::with_lines(LINES)
-    }
-
-    const fn with_lines(lines: u32) -> Self {
-        Self { lines, state: Mutex::new(ThrottleState::NEW) }
+        Self { lines: LINES, ..Self::new() }
     }
 
     /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this
@@ -66,7 +68,7 @@ impl Throttle {
     }
 
     fn pass_at(&self, now: Instant) -> Option<u64> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pass(self.lines, now)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pass(self.lines, self.interval, now)
     }
 }
 
@@ -90,8 +92,8 @@ impl EventThrottle {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match events.get_mut(event) {
-            Some(state) => state.pass(LINES, now),
-            None => events.entry(event.to_owned()).or_insert(ThrottleState::NEW).pass(LINES, now),
+            Some(state) => state.pass(LINES, INTERVAL, now),
+            None => events.entry(event.to_owned()).or_insert(ThrottleState::NEW).pass(LINES, INTERVAL, now),
         }
     }
 }
