@@ -215,7 +215,7 @@ pub enum StoreError {
     Failed(String),
     /// The store cannot be used until something outside of it has changed, for example because its disk is full. The
     /// operation has changed nothing that lasts. The message is logged once, until [`Store::health`] reports that the
-    /// store works again, and does not reach the client.
+    /// store works again, at most once in ten seconds, and does not reach the client.
     #[error("{0}")]
     Unavailable(String),
 }
