@@ -26,12 +26,6 @@ impl ClientNetwork {
         // An IPv4 address has at most 32 bits.
         (self.0 > u32::MAX.into()).then_some(Self(self.0 & !0xffff))
     }
-
-    /// Returns the site of an IPv6 network, or an IPv4 address itself: what counts as one where clients take turns. There, a
-    /// client with the 65 536 networks of a site would otherwise have as many turns.
-    pub(crate) fn site_or_self(self) -> Self {
-        self.site().unwrap_or(self)
-    }
 }
 
 #[cfg(test)]
@@ -56,7 +50,5 @@ mod tests {
         assert_eq!(network("2001:db8:1:2::1").site(), network("2001:db8:1:ffff::1").site());
         assert_ne!(network("2001:db8:1:2::1").site(), network("2001:db8:2:2::1").site());
         assert_eq!([network("255.255.255.255").site(), network("::1").site()], [None, None]);
-        assert_eq!(network("2001:db8:1:2::1").site_or_self(), network("2001:db8:1:3::1").site_or_self());
-        assert_eq!(network("192.0.2.1").site_or_self(), network("192.0.2.1"));
     }
 }

@@ -11,7 +11,8 @@ pub(super) type Client = Option<ClientNetwork>;
 /// Returns the client with this address. All addresses of an IPv6 site (/48) are one: a client takes turns with the others,
 /// however many networks it has.
 pub(super) fn client(address: Option<IpAddr>) -> Client {
-    address.map(|address| ClientNetwork::from(address).site_or_self())
+    let network = ClientNetwork::from(address?);
+    Some(network.site().unwrap_or(network))
 }
 
 /// After so many urgent jobs in a row a waiting job of the other class has its turn, so that it is served at all.
