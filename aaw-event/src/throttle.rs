@@ -11,10 +11,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// while an application is being tried out, and a flood of them is a megabyte of log in ten minutes.
 const LINES: u32 = 10;
 
-/// Allows some log lines a second, and counts the suppressed ones.
+/// Allows some log lines in an interval, and counts the suppressed ones.
 #[derive(Debug)]
 pub struct Throttle {
     lines: u32,
+    interval: Duration,
     state: Mutex<ThrottleState>,
 }
 
@@ -29,8 +30,8 @@ struct ThrottleState {
 impl ThrottleState {
     const NEW: Self = Self { interval_began: None, passed: 0, suppressed: 0 };
 
-    fn pass(&mut self, lines: u32, now: Instant) -> Option<u64> {
-        if self.interval_began.is_none_or(|began| now.duration_since(began) >= INTERVAL) {
+    fn pass(&mut self, lines: u32, interval: Duration, now: Instant) -> Option<u64> {
+        if self.interval_began.is_none_or(|began| now.duration_since(began) >= interval) {
             (self.interval_began, self.passed) = (Some(now), 0);
         }
         if self.passed >= lines {
@@ -45,16 +46,17 @@ impl ThrottleState {
 impl Throttle {
     /// One line a second.
     pub const fn new() -> Self {
-        Self::with_lines(1)
+        Self::with_interval(INTERVAL)
+    }
+
+    /// One line in an interval of this length.
+    pub const fn with_interval(interval: Duration) -> Self {
+        Self { lines: 1, interval, state: Mutex::new(ThrottleState::NEW) }
     }
 
     /// Ten lines a second.
     pub const fn of_several() -> Self {
-        Self::with_lines(LINES)
-    }
-
-    const fn with_lines(lines: u32) -> Self {
-        Self { lines, state: Mutex::new(ThrottleState::NEW) }
+        Self { lines: LINES, ..Self::new() }
     }
 
     /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this
@@ -64,7 +66,7 @@ impl Throttle {
     }
 
     fn pass_at(&self, now: Instant) -> Option<u64> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pass(self.lines, now)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pass(self.lines, self.interval, now)
     }
 }
 
@@ -92,8 +94,8 @@ impl EventThrottle {
     fn pass_at(&self, event: &str, now: Instant) -> Option<u64> {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match events.get_mut(event) {
-            Some(state) => state.pass(LINES, now),
-            None => events.entry(event.to_owned()).or_insert(ThrottleState::NEW).pass(LINES, now),
+            Some(state) => state.pass(LINES, INTERVAL, now),
+            None => events.entry(event.to_owned()).or_insert(ThrottleState::NEW).pass(LINES, INTERVAL, now),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! events, the fields with a [secret name](is_secret_name) are redacted, so that the password of a misnamed `login` is, too.
 //! A [`url`] is shown without what may be a token.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -140,11 +141,109 @@ fn collect_texts(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Removes these texts from a message that may quote them, such as `invalid type: string "hunter2"`. Those of fewer than
-/// four characters stay: they occur in other words.
+/// The shortest secret that is removed from texts, in characters: shorter ones occur in other words.
+const MIN_SECRET_CHARS: usize = 4;
+
+/// The most secrets that are searched for in a text. A body can have as many as it has bytes, and the time would be that of
+/// both together.
+const MAX_SECRETS: usize = 64;
+
+/// Removes these texts from a message that may quote them, such as `invalid type: string "hunter2"`: as they are, and as
+/// [`Debug`](fmt::Debug) and JSON escape them. Of texts that overlap, all are removed. Those of fewer than four characters
+/// stay: they occur in other words. With more than 64 texts, the message is removed as a whole.
 pub fn secret_texts(message: &str, secrets: &[String]) -> String {
-    let secrets = secrets.iter().filter(|secret| secret.chars().count() >= 4);
-    secrets.fold(message.to_owned(), |message, secret| message.replace(secret, REDACTED))
+    if secrets.len() > MAX_SECRETS {
+        return REDACTED.to_owned();
+    }
+    let secrets = secrets.iter().filter(|secret| secret.chars().count() >= MIN_SECRET_CHARS);
+    without(message, &secrets.flat_map(|secret| written_forms(secret)).collect())
+}
+
+/// Returns the ways in which a text may be written within another one.
+fn written_forms(text: &str) -> [String; 4] {
+    let debug = |text: &str| unquoted(&format!("{text:?}"));
+    let json = |text: &str| unquoted(&Value::from(text).to_string());
+    // The last one is that of a quoted text in an error, in the JSON of a frame.
+    [text.to_owned(), debug(text), json(text), json(&debug(text))]
+}
+
+fn unquoted(text: &str) -> String {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned()
+}
+
+/// Returns a text with what these others cover in it replaced. All are at least four bytes long.
+fn without(text: &str, others: &BTreeSet<String>) -> String {
+    let mut shown = String::with_capacity(text.len());
+    // The end of what was copied or replaced, and the range that is being covered.
+    let (mut done, mut covered) = (0, 0..0);
+    let others_at = |at: usize| {
+        let rest = &text.as_bytes()[at..];
+        others.iter().map(String::as_bytes).filter(move |other| rest.starts_with(other)).map(<[u8]>::len).max()
+    };
+    for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+        let Some(len) = others_at(at) else { continue };
+        if at < covered.end {
+            covered.end = covered.end.max(at + len);
+            continue;
+        }
+        if !covered.is_empty() {
+            shown.extend([&text[done..covered.start], REDACTED]);
+            done = covered.end;
+        }
+        covered = at..at + len;
+    }
+    if !covered.is_empty() {
+        shown.extend([&text[done..covered.start], REDACTED]);
+        done = covered.end;
+    }
+    shown.push_str(&text[done..]);
+    shown
+}
+
+/// Removes the values that the text of an error quotes, as serde writes them: ``invalid type: string "hunter2"``,
+/// ``invalid value: integer `1234` ``, ``unknown variant `hunter2` ``. They stay if the text names their place, as in
+/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name).
+pub fn quoted_values(error: &str) -> String {
+    // What is before the value, and what is behind it.
+    const QUOTES: [(&str, &str); 5] = [
+        ("string \"", "\""),
+        ("integer `", "`,"),
+        ("floating point `", "`,"),
+        ("character `", "`,"),
+        ("variant `", "`,"),
+    ];
+    if is_of_harmless_field(error) {
+        return error.to_owned();
+    }
+    let mut shown = String::new();
+    let mut rest = error;
+    while let Some((at, before, behind)) =
+        QUOTES.iter().filter_map(|(before, behind)| Some((rest.find(before)?, *before, *behind))).min()
+    {
+        let (head, value) = rest.split_at(at + before.len());
+        shown.extend([head, REDACTED]);
+        // A value whose end is missing was cut.
+        let end = if behind == "\"" { end_of_escaped(value) } else { value.find(behind).or_else(|| value.rfind('`')) };
+        rest = end.map_or("", |end| &value[end..]);
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Returns the position of the quotation mark at the end of a text with escapes.
+fn end_of_escaped(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    })
+}
+
+/// Whether the text of an error names the place of the value that it quotes, and that is not the place of a secret.
+fn is_of_harmless_field(error: &str) -> bool {
+    let place = error.split_once(" does not fit at ").and_then(|(_, rest)| rest.split_once(": "));
+    place.is_some_and(|(path, _)| !path.split(['.', '[', ']']).any(is_secret_name))
 }
 
 /// Parses the body or result of a call for a log, and redacts the values of fields with a [secret name](is_secret_name), at
@@ -247,10 +346,12 @@ impl fmt::Display for FramePreview<'_> {
                 write_preview(f, &redact_frame(&frame))
             }
             // Of an application's own event.
-            Ok(frame) if !is_reserved(&frame.event) && mentions_secret(self.0) => match redact_own_frame(&frame) {
-                Some(redacted) => write_preview(f, &redacted),
-                None => write_preview(f, self.0),
-            },
+            Ok(frame) if !is_reserved(&frame.event) && (frame.kind == Kind::Error || mentions_secret(self.0)) => {
+                match redact_own_frame(&frame) {
+                    Some(redacted) => write_preview(f, &redacted),
+                    None => write_preview(f, self.0),
+                }
+            }
             // It may be a log-in that is not quite JSON.
             Err(_) if self.0.contains("aaw") || mentions_secret(self.0) => f.write_str("[redacted]"),
             _ => write_preview(f, self.0),
@@ -266,7 +367,7 @@ fn is_without_secrets(frame: &Frame<'_>) -> bool {
         || (frame.event == hello::ACK && frame.data.parse::<u64>().is_ok() && frame.id.is_none())
 }
 
-/// Returns the frame of an application's event without its secrets; `None` if it has none.
+/// Returns the frame of an application's event without its secrets, and without its meta; `None` if it has neither.
 fn redact_own_frame(frame: &Frame<'_>) -> Option<String> {
     if frame.data.len() > MAX_PARSED_BYTES {
         return Some(format!("[{},\"{REDACTED}\"]", frame.event_json));
@@ -276,8 +377,21 @@ fn redact_own_frame(frame: &Frame<'_>) -> Option<String> {
         return Some(frame_text(frame, &redacted().to_string()));
     };
     let mut secrets = Vec::new();
-    let found = secret_fields(&mut data, &mut secrets);
-    found.then(|| frame_text(frame, &secret_texts(&data.to_string(), &secrets)))
+    let mut found = secret_fields(&mut data, &mut secrets);
+    // Of a classic frame, nothing else tells that the call has failed.
+    if matches!(frame.kind, Kind::Error | Kind::Unmarked)
+        && let Some(Value::String(error)) = data.get_mut("error")
+    {
+        let shown = quoted_values(error);
+        found |= shown != *error;
+        *error = shown;
+    }
+    match frame.meta {
+        _ if found => Some(frame_text(frame, &secret_texts(&data.to_string(), &secrets))),
+        // It is the meta that mentions a secret, perhaps.
+        Some(_) => Some(frame_text(frame, frame.data)),
+        None => None,
+    }
 }
 
 /// Returns the frame without its secrets, and without its meta.
@@ -400,8 +514,80 @@ mod tests {
             (r#"["login",{"password":"hunter2",7]"#, r#"["login","[redacted]",7]"#),
             (r#"["login",{"password":"hunter2"#, "[redacted]"),
             (r#"["login",{"a": "b\n"},7]"#, r#"["login",{"a": "b\n"},7]"#),
+            (r#"["login",{"a": "b"},7,"call",{"token":"hunter2"}]"#, r#"["login",{"a": "b"},7,"call"]"#),
+            (r#"["login",{"a": "b"},7,"call",{"trace":"x"}]"#, r#"["login",{"a": "b"},7,"call",{"trace":"x"}]"#),
+            (
+                r#"["login",{"password":"hun\"ter2","error":"string \"hun\\\"ter2\""},7]"#,
+                r#"["login",{"error":"string \"[redacted]\"","password":"[redacted]"},7]"#,
+            ),
+            (
+                r#"["login",{"error":"The body does not fit: invalid type: string \"hunter2\", expected u8","code":"bad_body"},7,"error"]"#,
+                r#"["login",{"code":"bad_body","error":"The body does not fit: invalid type: string \"[redacted]\", expected u8"},7,"error"]"#,
+            ),
+            (
+                r#"["login",{"error":"invalid value: integer `1234`, expected u8","code":"bad_body"},7,"error"]"#,
+                r#"["login",{"code":"bad_body","error":"invalid value: integer `[redacted]`, expected u8"},7,"error"]"#,
+            ),
+            (
+                r#"["login",{"error":"invalid type: string \"hunter2\"","code":"bad_body"},7]"#,
+                r#"["login",{"code":"bad_body","error":"invalid type: string \"[redacted]\""},7]"#,
+            ),
+            (
+                r#"["orders",{"error":"The body does not fit at count: invalid type: string \"x\", expected u8"},7,"error"]"#,
+                r#"["orders",{"error":"The body does not fit at count: invalid type: string \"x\", expected u8"},7,"error"]"#,
+            ),
         ] {
             assert_eq!(preview(frame), expected, "{frame}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_removed_from_texts_in_every_form_and_whole() {
+        let secrets = |secrets: &[&str]| secrets.iter().map(|secret| (*secret).to_owned()).collect::<Vec<_>>();
+        for (message, hidden, expected) in [
+            ("a hunter2hunter2 b hunter2", &["hunter2", "hunter2hunter2"][..], "a [redacted] b [redacted]"),
+            ("hunter234567", &["hunter23", "r234567"], "[redacted]"),
+            ("hunter2hunter2", &["hunter2"], "[redacted][redacted]"),
+            (r#"string "hun\"ter\n2\u{7f}""#, &["hun\"ter\n2\u{7f}"], r#"string "[redacted]""#),
+            (r#"{"a":"hun\"ter\n\u001f"}"#, &["hun\"ter\n\u{1f}"], r#"{"a":"[redacted]"}"#),
+            (r#"{"error":"string \"hun\\\"ter\""}"#, &["hun\"ter"], r#"{"error":"string \"[redacted]\""}"#),
+            ("redacted by hunter2", &["redacted", "hunter2"], "[redacted] by [redacted]"),
+            ("über hünter2 ü", &["hünter2", "über"], "[redacted] [redacted] ü"),
+            ("abc", &["abc", ""], "abc"),
+            ("", &["hunter2"], ""),
+        ] {
+            assert_eq!(secret_texts(message, &secrets(hidden)), expected, "{message}");
+        }
+        assert_eq!(secret_texts("hunter2", &vec![String::new(); MAX_SECRETS + 1]), "[redacted]");
+    }
+
+    #[test]
+    fn the_values_that_errors_quote_are_removed_unless_their_place_is_harmless() {
+        for (error, expected) in [
+            (r#"invalid type: string "hunter2", expected u8"#, r#"invalid type: string "[redacted]", expected u8"#),
+            (
+                r#"invalid value: string "hun\"ter\\", expected "x""#,
+                r#"invalid value: string "[redacted]", expected "x""#,
+            ),
+            (r#"invalid value: string "hunter2"#, r#"invalid value: string "[redacted]"#),
+            ("invalid value: integer `1234`, expected u8", "invalid value: integer `[redacted]`, expected u8"),
+            ("unknown variant `hun`ter2`, expected `a` or `b`", "unknown variant `[redacted]`, expected `a` or `b`"),
+            (
+                r#"The body does not fit at pin: invalid value: integer `1234`, expected u8"#,
+                r#"The body does not fit at pin: invalid value: integer `[redacted]`, expected u8"#,
+            ),
+            (
+                r#"The body does not fit at users[3].Password.x: invalid type: string "hunter2", expected u8"#,
+                r#"The body does not fit at users[3].Password.x: invalid type: string "[redacted]", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
+                r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
+            ),
+            (r#"there is no room "x""#, r#"there is no room "x""#),
+            ("missing field `id`", "missing field `id`"),
+        ] {
+            assert_eq!(quoted_values(error), expected);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aaw_protocol::redact::{for_log, secret_texts};
+use aaw_protocol::redact::{for_log, quoted_values, secret_texts};
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -97,7 +97,10 @@ impl Serialize for CallRecord<'_> {
 fn failure_for_log(failure: &Failure, secrets: &mut Vec<String>) -> Failure {
     let data = failure.data.as_ref().map(|data| for_log(data.get(), secrets));
     let data = data.and_then(|data| to_raw_value(&data).ok());
-    Failure { error: secret_texts(&failure.error, secrets), data, ..failure.clone() }
+    let error = secret_texts(&failure.error, secrets);
+    // A value may be quoted in another form than the one that it had, or be too short to be searched for.
+    let error = if secrets.is_empty() { error } else { quoted_values(&error) };
+    Failure { error, data, ..failure.clone() }
 }
 
 /// The failure in the record of a call whose caller disconnected or cancelled it.
@@ -147,6 +150,10 @@ mod tests {
         };
         let line = serde_json::to_string(&record).unwrap();
         assert!(line.contains("a@b.c") && !line.contains("hunter"), "{line}");
+        let short =
+            Failure::new(Code::BAD_BODY, "The body does not fit at pin: invalid value: integer `123`, expected u8");
+        let record = CallRecord { body: r#"{"pin":123}"#, result: Err(&short), ..record };
+        assert!(!serde_json::to_string(&record).unwrap().contains("123"));
         let result = CallRecord { result: Ok(Some(r#"{"token":"hunter2"}"#)), ..record };
         assert!(!serde_json::to_string(&result).unwrap().contains("hunter2"));
     }

@@ -57,8 +57,8 @@ pub struct Auth {
     /// number of networks at 2880 tries a day, as many as one network has.
     ///
     /// When it is used up, the user can log in from a network that is known: one from which a log-in, a registration or
-    /// the resumption of a session has succeeded since the server started (the last 32 768 such pairs at least). From
-    /// elsewhere, a password reset lets the user in.
+    /// the resumption of a session has succeeded since the server started. The last 8 networks of a user are known, and
+    /// 32 768 users at least. From elsewhere, a password reset lets the user in.
     pub failed_logins_per_email: RateLimit,
     /// How many log-ins to one e-mail address may fail from one client network: an IPv4 address, or the IPv6 addresses
     /// with the same first 64 bits. Default: 10, and one more every 30 s: more than a person needs who has several

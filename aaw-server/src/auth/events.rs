@@ -8,6 +8,7 @@ use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::ResetHook;
 use super::email::Email;
+use super::fair_queue::client;
 use super::password::{InvalidPassword, Password};
 use super::reset_requests::ResetRequest;
 use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, unavailable};
@@ -136,9 +137,9 @@ impl Service {
         if self.store_failure().is_some() {
             return Err(unavailable());
         }
-        self.limits.request(context.address).await?;
-        self.limits.reset(email.as_str()).await?;
-        let request = ResetRequest { email, hook, client: context.address.map(Into::into) };
+        let mut counted = Vec::from_iter(self.limits.request(context.address).await?);
+        counted.push(self.limits.reset(email.as_str()).await?);
+        let request = ResetRequest { email, hook, client: client(context.address), counted };
         self.resets.add(request).map_err(|error| self.failure(&error))?;
         // The same response, at the same time, whether or not there is such a user.
         Ok(OK.to_owned())

@@ -1,11 +1,19 @@
 //! A bounded queue that is fair between clients and has two classes.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 
 use crate::client_network::ClientNetwork;
 
-/// The client of a job; `None` for jobs of the program itself.
+/// The client of a job, by [`client`]; `None` for jobs of the program itself.
 pub(super) type Client = Option<ClientNetwork>;
+
+/// Returns the client with this address. All addresses of an IPv6 site (/48) are one: a client takes turns with the others,
+/// however many networks it has.
+pub(super) fn client(address: Option<IpAddr>) -> Client {
+    let network = ClientNetwork::from(address?);
+    Some(network.site().unwrap_or(network))
+}
 
 /// After so many urgent jobs in a row a waiting job of the other class has its turn, so that it is served at all.
 const MAX_URGENT_IN_A_ROW: u32 = 8;
@@ -47,25 +55,28 @@ impl<T> FairQueue<T> {
         Self { capacity: capacity.max(1), urgent: Turns::default(), normal: Turns::default(), urgent_in_a_row: 0 }
     }
 
-    /// Adds a job. Returns the job for which there is no place: this one, or that of another client.
-    pub(super) fn push(&mut self, class: Class, client: Client, job: T) -> Option<T> {
+    /// Adds a job. Returns the job of another client whose place it has taken, if the queue was full.
+    ///
+    /// # Errors
+    /// The job, if there is no place for it.
+    pub(super) fn push(&mut self, class: Class, client: Client, job: T) -> Result<Option<T>, T> {
         let mut displaced = None;
         if self.len() >= self.capacity {
             let from = if self.normal.len > 0 { Class::Normal } else { Class::Urgent };
             let turns = self.turns(from);
-            let greediest = turns.greediest()?;
+            let Some(greediest) = turns.greediest() else { return Err(job) };
             let may_displace = match class {
                 _ if class == from => turns.len_of(client) + 1 < turns.len_of(greediest),
                 Class::Urgent => true,
                 Class::Normal => false,
             };
             if !may_displace {
-                return Some(job);
+                return Err(job);
             }
             displaced = turns.drop_latest(greediest);
         }
         self.turns(class).push(client, job);
-        displaced
+        Ok(displaced)
     }
 
     /// Removes the next job.
@@ -150,12 +161,12 @@ impl<T> Default for Turns<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
     fn client(n: u32) -> Client {
-        Some(IpAddr::from(Ipv4Addr::from_bits(n)).into())
+        super::client(Some(Ipv4Addr::from_bits(n).into()))
     }
 
     fn all<T>(queue: &mut FairQueue<T>) -> Vec<T> {
@@ -166,13 +177,13 @@ mod tests {
     fn urgent_jobs_come_first_and_clients_take_turns() {
         let mut queue = FairQueue::new(1000);
         for n in 0..200 {
-            queue.push(Class::Normal, client(1), format!("1 registers {n}"));
+            queue.push(Class::Normal, client(1), format!("1 registers {n}")).unwrap();
         }
-        queue.push(Class::Normal, client(2), "2 registers".to_owned());
+        queue.push(Class::Normal, client(2), "2 registers".to_owned()).unwrap();
         for n in 0..3 {
-            queue.push(Class::Urgent, client(1), format!("1 logs in {n}"));
+            queue.push(Class::Urgent, client(1), format!("1 logs in {n}")).unwrap();
         }
-        queue.push(Class::Urgent, client(3), "3 logs in".to_owned());
+        queue.push(Class::Urgent, client(3), "3 logs in".to_owned()).unwrap();
         let order = all(&mut queue);
         assert_eq!(
             order[..8],
@@ -195,9 +206,9 @@ mod tests {
     fn urgent_jobs_do_not_starve_the_others() {
         let mut queue = FairQueue::new(1000);
         for _ in 0..20 {
-            queue.push(Class::Urgent, client(1), "urgent");
+            queue.push(Class::Urgent, client(1), "urgent").unwrap();
         }
-        queue.push(Class::Normal, client(2), "normal");
+        queue.push(Class::Normal, client(2), "normal").unwrap();
         assert_eq!(all(&mut queue).iter().position(|job| *job == "normal"), Some(8));
     }
 
@@ -205,25 +216,38 @@ mod tests {
     fn a_full_queue_drops_the_latest_job_of_the_client_with_most() {
         let mut queue = FairQueue::new(4);
         for n in 0..4 {
-            assert_eq!(queue.push(Class::Normal, client(1), n), None);
+            assert_eq!(queue.push(Class::Normal, client(1), n), Ok(None));
         }
         // The greediest itself is refused.
-        assert_eq!(queue.push(Class::Normal, client(1), 4), Some(4));
+        assert_eq!(queue.push(Class::Normal, client(1), 4), Err(4));
         // Another client takes a place, until it has as many.
-        assert_eq!(queue.push(Class::Normal, client(2), 10), Some(3));
-        assert_eq!(queue.push(Class::Normal, client(2), 11), Some(2));
-        assert_eq!(queue.push(Class::Normal, client(2), 12), Some(12));
+        assert_eq!(queue.push(Class::Normal, client(2), 10), Ok(Some(3)));
+        assert_eq!(queue.push(Class::Normal, client(2), 11), Ok(Some(2)));
+        assert_eq!(queue.push(Class::Normal, client(2), 12), Err(12));
         // So does a log-in, and a further registration takes no place of a log-in.
-        assert!(queue.push(Class::Urgent, client(1), 20).is_some_and(|job| job == 1 || job == 11));
+        assert!(queue.push(Class::Urgent, client(1), 20).unwrap().is_some_and(|job| job == 1 || job == 11));
         for n in 21..24 {
-            assert!(queue.push(Class::Urgent, client(1), n).is_some_and(|job| job < 20));
+            assert!(queue.push(Class::Urgent, client(1), n).unwrap().is_some_and(|job| job < 20));
         }
-        assert_eq!(queue.push(Class::Normal, client(3), 30), Some(30));
-        assert_eq!(queue.push(Class::Urgent, client(1), 24), Some(24));
-        assert_eq!(queue.push(Class::Urgent, client(3), 40), Some(23));
-        assert_eq!(queue.push(Class::Urgent, client(3), 41), Some(22));
-        assert_eq!(queue.push(Class::Urgent, client(3), 42), Some(42), "it has as many as the other");
+        assert_eq!(queue.push(Class::Normal, client(3), 30), Err(30));
+        assert_eq!(queue.push(Class::Urgent, client(1), 24), Err(24));
+        assert_eq!(queue.push(Class::Urgent, client(3), 40), Ok(Some(23)));
+        assert_eq!(queue.push(Class::Urgent, client(3), 41), Ok(Some(22)));
+        assert_eq!(queue.push(Class::Urgent, client(3), 42), Err(42), "it has as many as the other");
         assert_eq!(queue.len(), 4);
         assert_eq!(all(&mut queue), [20, 40, 21, 41]);
+    }
+
+    #[test]
+    fn the_networks_of_an_ipv6_site_are_one_client() {
+        let address = |network: u16| Some(format!("2001:db8:1:{network:x}::1").parse().unwrap());
+        assert_eq!(super::client(address(1)), super::client(address(0xffff)));
+        assert_ne!(super::client(address(1)), super::client(Some("2001:db8:2::1".parse().unwrap())));
+        let mut queue = FairQueue::new(100);
+        for n in 0..99 {
+            queue.push(Class::Urgent, super::client(address(n)), "site").unwrap();
+        }
+        queue.push(Class::Urgent, client(1), "other").unwrap();
+        assert_eq!((queue.pop(), queue.pop()), (Some("site"), Some("other")));
     }
 }

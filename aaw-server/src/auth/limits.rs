@@ -5,7 +5,6 @@
 //! may still fail, so that a client gains no extra guesses by making them in parallel; further ones wait until one
 //! ends.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,9 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::config::RateLimit;
+use super::generations::Generations;
 
-/// The maximum number of buckets in one generation. Two generations are kept. To make the limiter forget a bucket, an
-/// attacker has to fill one generation and then another, at the rate that the limits allow.
+/// The maximum number of buckets in one generation. Two generations are kept. A full bucket is that of a key that was never
+/// used, so it is dropped before any other. To make the limiter forget a bucket that is not full, an attacker has to fill one
+/// generation and then another with attempts that failed lately.
 const GENERATION_SIZE: usize = 32 << 10;
 
 /// Limits the attempts for each key by the same rate.
@@ -24,15 +25,8 @@ pub(super) struct AttemptLimiter {
     rate: RateLimit,
     /// Randomly seeded, so that an attacker cannot find two keys that share a bucket.
     hasher: RandomState,
-    buckets: Mutex<BucketGenerations>,
-}
-
-/// The buckets, by the hash of their keys. A full young generation replaces the old one; a bucket of the old generation
-/// moves to the young one when it is used.
-#[derive(Debug, Default)]
-struct BucketGenerations {
-    young: HashMap<u64, Arc<AttemptBucket>>,
-    old: HashMap<u64, Arc<AttemptBucket>>,
+    /// By the hash of their keys.
+    buckets: Mutex<Generations<Arc<AttemptBucket>>>,
 }
 
 #[derive(Debug)]
@@ -56,12 +50,16 @@ struct BucketState {
 pub(super) struct RateLimited(pub(super) Duration);
 
 /// A running attempt. Dropping it counts it as failed, for whatever reason it is dropped: an attempt whose client
-/// disconnects counts too.
+/// disconnects counts too. One that is only [reserved](AttemptLimiter::reserve) does not count.
 #[derive(Debug)]
 pub(super) struct AttemptGuard {
     bucket: Arc<AttemptBucket>,
     end: AttemptEnd,
 }
+
+/// An attempt that has counted when it began.
+#[derive(Debug)]
+pub(super) struct CountedAttempt(Arc<AttemptBucket>);
 
 /// What the end of an attempt does to its bucket.
 #[derive(Debug, Clone, Copy)]
@@ -74,11 +72,18 @@ enum AttemptEnd {
 
 impl AttemptLimiter {
     pub(super) fn new(rate: RateLimit) -> Self {
-        Self { rate, hasher: RandomState::new(), buckets: Mutex::default() }
+        let buckets = Generations::new(GENERATION_SIZE, AttemptBucket::is_needed);
+        Self { rate, hasher: RandomState::new(), buckets: Mutex::new(buckets) }
     }
 
     /// Starts an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded.
     pub(super) async fn attempt(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
+        self.reserve(key).await.map(AttemptGuard::start)
+    }
+
+    /// Like [`attempt`](Self::attempt), for an attempt that waits for something else before it [starts](AttemptGuard::start):
+    /// it does not count if it is dropped until then.
+    pub(super) async fn reserve(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         let bucket = self.bucket(self.hasher.hash_one(key));
         loop {
             let ended = bucket.ended.notified();
@@ -86,24 +91,21 @@ impl AttemptLimiter {
             // Registered before the bucket is checked, so that no wake-up is lost in between.
             ended.as_mut().enable();
             if let Some(attempt) = bucket.try_start(Instant::now()) {
-                return attempt.map(|()| AttemptGuard { bucket: Arc::clone(&bucket), end: AttemptEnd::Counts });
+                return attempt.map(|()| AttemptGuard { bucket: Arc::clone(&bucket), end: AttemptEnd::DoesNotCount });
             }
             ended.await;
         }
     }
 
+    /// Counts an attempt at once, whatever its result will be.
+    pub(super) async fn count(&self, key: impl Hash) -> Result<CountedAttempt, RateLimited> {
+        let attempt = self.attempt(key).await?;
+        Ok(CountedAttempt(Arc::clone(&attempt.bucket)))
+    }
+
     fn bucket(&self, key: u64) -> Arc<AttemptBucket> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let BucketGenerations { young, old } = &mut *buckets;
-        if let Some(bucket) = young.get(&key) {
-            return Arc::clone(bucket);
-        }
-        if young.len() >= GENERATION_SIZE {
-            *old = std::mem::take(young);
-        }
-        let bucket = old.remove(&key).unwrap_or_else(|| Arc::new(AttemptBucket::new(self.rate, Instant::now())));
-        young.insert(key, Arc::clone(&bucket));
-        bucket
+        Arc::clone(buckets.get_or_insert_with(key, || Arc::new(AttemptBucket::new(self.rate, Instant::now()))))
     }
 }
 
@@ -136,6 +138,13 @@ impl AttemptBucket {
         result
     }
 
+    /// Whether the bucket differs from a new one, or is about to.
+    fn is_needed(self: &Arc<Self>) -> bool {
+        let state = self.refilled(Instant::now());
+        let is_full = state.remaining >= f64::from(self.rate.burst.max(1));
+        !is_full || state.running > 0 || Arc::strong_count(self) > 1
+    }
+
     fn end(&self, now: Instant, end: AttemptEnd) {
         let mut state = self.refilled(now);
         state.running = state.running.saturating_sub(1);
@@ -160,6 +169,12 @@ impl AttemptBucket {
 }
 
 impl AttemptGuard {
+    /// Lets the attempt count when it is dropped.
+    pub(super) fn start(mut self) -> Self {
+        self.end = AttemptEnd::Counts;
+        self
+    }
+
     /// Ends the attempt without counting it: it has succeeded, or failed for a reason that is not the client's.
     pub(super) fn refund(mut self) {
         self.end = AttemptEnd::DoesNotCount;
@@ -168,6 +183,16 @@ impl AttemptGuard {
     /// Ends the attempt without counting it, and forgets those that have failed.
     pub(super) fn reset(mut self) {
         self.end = AttemptEnd::Resets;
+    }
+}
+
+impl CountedAttempt {
+    /// Takes the count back: what was attempted did not happen, for a reason that is not the client's.
+    pub(super) fn refund(self) {
+        let mut state = self.0.refilled(Instant::now());
+        state.remaining = (state.remaining + 1.0).min(f64::from(self.0.rate.burst.max(1)));
+        drop(state);
+        self.0.ended.notify_one();
     }
 }
 
@@ -266,7 +291,34 @@ mod tests {
                 assert!(limit.attempt("a").await.is_err());
             }
         }
-        let buckets = limit.buckets.lock().unwrap();
-        assert!(buckets.young.len() + buckets.old.len() <= 2 * GENERATION_SIZE);
+        assert!(limit.buckets.lock().unwrap().len() <= 2 * GENERATION_SIZE);
+    }
+
+    #[tokio::test]
+    async fn attempts_that_do_not_count_make_the_limiter_forget_no_bucket() {
+        let limit = AttemptLimiter::new(RateLimit::new(2, Duration::from_secs(1000)));
+        for _ in 0..2 {
+            drop(limit.attempt("a").await.unwrap());
+        }
+        for n in 0..5 * GENERATION_SIZE {
+            limit.attempt(n).await.unwrap().refund();
+        }
+        assert!(limit.attempt("a").await.is_err());
+        assert!(limit.buckets.lock().unwrap().len() <= GENERATION_SIZE);
+    }
+
+    #[tokio::test]
+    async fn a_reserved_attempt_counts_once_it_starts_and_a_counted_one_can_be_refunded() {
+        let limit = AttemptLimiter::new(RateLimit::new(1, Duration::from_secs(1000)));
+        for _ in 0..3 {
+            drop(limit.reserve("a").await.unwrap());
+        }
+        for _ in 0..3 {
+            limit.count("a").await.unwrap().refund();
+        }
+        drop(limit.reserve("a").await.unwrap().start());
+        assert!(limit.reserve("a").await.is_err());
+        limit.count("b").await.unwrap();
+        assert!(limit.count("b").await.is_err());
     }
 }

@@ -44,33 +44,22 @@ impl LogInLimits {
         }
     }
 
-    /// Begins a log-in, if necessary after others have ended. A log-in that is refused does not count.
+    /// Begins a log-in, if necessary after others have ended. A log-in that is refused does not count, and neither does one
+    /// that is dropped while it waits: it has tried no password.
     pub(super) async fn attempt(&self, email: &str, peer: Option<IpAddr>) -> Result<LogInAttempt, RateLimited> {
         let network = peer.map(ClientNetwork::from);
         let by_network = match network {
-            Some(network) => Some(self.by_network.attempt(network).await?),
+            Some(network) => Some(self.by_network.reserve(network).await?),
             None => None,
         };
-        let by_pair = match self.by_pair.attempt((email, network)).await {
-            Ok(attempt) => attempt,
-            Err(limited) => {
-                by_network.into_iter().for_each(AttemptGuard::refund);
-                return Err(limited);
-            }
-        };
+        let by_pair = self.by_pair.reserve((email, network)).await?;
         let is_known = network.is_some_and(|network| self.known.contains(email, network));
-        let by_email = if is_known {
-            None
-        } else {
-            match self.by_email.attempt(email).await {
-                Ok(attempt) => Some(attempt),
-                Err(limited) => {
-                    by_network.into_iter().chain([by_pair]).for_each(AttemptGuard::refund);
-                    return Err(limited);
-                }
-            }
-        };
-        Ok(LogInAttempt { by_network, by_pair, by_email })
+        let by_email = if is_known { None } else { Some(self.by_email.reserve(email).await?) };
+        Ok(LogInAttempt {
+            by_network: by_network.map(AttemptGuard::start),
+            by_pair: by_pair.start(),
+            by_email: by_email.map(AttemptGuard::start),
+        })
     }
 
     /// Records that the user with this address was let in from this client address.
@@ -176,5 +165,27 @@ mod tests {
             }
             limits.attempt("ada@example.com", peer(1)).await.unwrap().succeed();
         }
+    }
+
+    #[tokio::test]
+    async fn a_log_in_that_is_dropped_while_it_waits_counts_nowhere() {
+        let config = Auth {
+            failed_logins_per_email: RateLimit::new(1, Duration::from_secs(1000)),
+            failed_logins_per_email_and_ip: RateLimit::new(2, Duration::from_secs(1000)),
+            failed_logins_per_ip: RateLimit::new(2, Duration::from_secs(1000)),
+            ..Auth::new(NoStore)
+        };
+        let limits = LogInLimits::new(&config);
+        let running = limits.attempt("ada@example.com", peer(1)).await.unwrap();
+        for _ in 0..5 {
+            // It waits for the bucket of the address, after it has taken from the other two.
+            let waiting = limits.attempt("ada@example.com", peer(1));
+            assert!(futures_util::FutureExt::now_or_never(waiting).is_none());
+        }
+        running.refund();
+        for email in ["bob@example.com", "eve@example.com"] {
+            drop(limits.attempt(email, peer(1)).await.unwrap());
+        }
+        assert!(limits.attempt("ada@example.com", peer(1)).await.is_err());
     }
 }

@@ -44,6 +44,7 @@
 // - `limits`: rate limits
 // - `log_in_limits`: which of them a log-in counts in
 // - `known_networks`: from where users have logged in lately
+// - `generations`: a bounded map that forgets what was not used lately
 // - `body`: reads the bodies of the built-in events
 // - `reset_requests`: stores and delivers password resets, after the response
 // - `store_health`: whether the store can be used
@@ -61,6 +62,7 @@ mod email_form;
 mod events;
 mod expiry;
 mod fair_queue;
+mod generations;
 pub(crate) mod identity_change;
 mod invalid_email;
 mod known_networks;

@@ -25,8 +25,10 @@ impl Auth {
     /// `services.authenticate`: usually in `_open.rs`, by a header or a cookie of the handshake. Events below a folder
     /// called `auth` run for the callers that they have logged in. The session ends with its connection.
     ///
-    /// The built-in events, such as `aaw/login`, fail with `Auth is not set up via aaw`, and the header `Authorization` of
-    /// HTTP requests is left to the events ([`bearer_tokens`](Self::bearer_tokens)).
+    /// There are no users: `aaw/login` and `aaw/password/set-new` fail with `Auth is not set up via aaw`, `aaw/register` with
+    /// the code `registration_closed` ([`allow_registration`](Self::allow_registration)), and `aaw/resume` with
+    /// `Session expired`. `aaw/logout` ends the session of its caller. The header `Authorization` of HTTP requests is left to
+    /// the events ([`bearer_tokens`](Self::bearer_tokens)).
     ///
     /// ```
     /// use aaw_server::Config;

@@ -16,7 +16,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-use super::fair_queue::{Class, Client, FairQueue};
+use super::fair_queue::{Class, Client, FairQueue, client};
 use super::password::Password;
 use super::store::StoreError;
 
@@ -168,13 +168,13 @@ impl PasswordHasher {
     }
 
     /// Returns a clone that hashes on behalf of the client with this address ([`NewSession::client`]). Clients take turns;
-    /// an IPv4 address is a client, and so are the IPv6 addresses with the same first 64 bits. Without an address, the
-    /// hashes are those of the program itself, which is a client like the others.
+    /// an IPv4 address is a client, and so are the IPv6 addresses with the same first 48 bits, which belong to one site.
+    /// Without an address, the hashes are those of the program itself, which is a client like the others.
     ///
     /// [`NewSession::client`]: super::NewSession::client
     #[must_use]
     pub fn for_client(&self, address: Option<IpAddr>) -> Self {
-        Self { client: address.map(Into::into), ..self.clone() }
+        Self { client: client(address), ..self.clone() }
     }
 
     /// Returns the hash of a password's normal form as a PHC string, `$argon2id$…`. In the queue it comes after those who
@@ -275,12 +275,12 @@ impl PasswordHasher {
 impl HashQueue {
     fn push(&self, class: Class, client: Client, job: HashJob) {
         let mut state = self.lock();
-        let displaced = state.jobs.push(class, client, job);
+        let without_place = state.jobs.push(class, client, job).unwrap_or_else(Some);
         let wait = state.hash_time * u32::try_from(state.jobs.len() / self.threads).unwrap_or(u32::MAX);
         drop(state);
         self.changed.notify_one();
-        if let Some(displaced) = displaced {
-            displaced(Turn::Never(wait));
+        if let Some(job) = without_place {
+            job(Turn::Never(wait));
         }
     }
 

@@ -14,12 +14,13 @@ use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
 use super::expiry::time_after;
 use super::fair_queue::{Class, Client, FairQueue};
+use super::limits::CountedAttempt;
 use super::store::{Store, StoreError};
 use super::token::{TokenHash, random_token};
 use crate::throttle::Throttle;
 
-/// The requests that wait, in all and of one client network: about 1 MB, and some seconds of work for a disk. 64 networks
-/// have to ask at once to fill it, so one cannot.
+/// The requests that wait, in all and of one client: about 1 MB, and some seconds of work for a disk. 64 clients have to ask
+/// at once to fill it, so one cannot. Then the latest request of the client with most makes place for that of another.
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_OF_CLIENT: usize = 64;
 
@@ -43,6 +44,14 @@ pub(super) struct ResetRequest {
     /// Delivers the token.
     pub(super) hook: ResetHook,
     pub(super) client: Client,
+    /// The limits in which the request counts; it is refunded if there is no place for it.
+    pub(super) counted: Vec<CountedAttempt>,
+}
+
+impl ResetRequest {
+    fn refund(self) {
+        self.counted.into_iter().for_each(CountedAttempt::refund);
+    }
 }
 
 /// Takes requests for the task that handles them. The task ends when this is dropped and the queue is empty.
@@ -54,6 +63,7 @@ struct Shared {
     changed: Notify,
     /// Whether the store has turned out not to support resets.
     not_offered: AtomicBool,
+    displaced: Throttle,
 }
 
 struct ResetQueue {
@@ -83,6 +93,7 @@ impl ResetRequests {
             queue: Mutex::new(ResetQueue { waiting: FairQueue::new(MAX_WAITING), is_closed: false }),
             changed: Notify::new(),
             not_offered: AtomicBool::new(false),
+            displaced: Throttle::default(),
         });
         let deliveries = Deliveries {
             running: Semaphore::new(MAX_DELIVERIES),
@@ -100,23 +111,43 @@ impl ResetRequests {
         Self(shared)
     }
 
-    /// Adds a request.
+    /// Adds a request. One that is refused is refunded.
     ///
     /// # Errors
     /// [`StoreError::BusyFor`] if too many wait; [`StoreError::NotOffered`] if the store is known not to support resets.
     pub(super) fn add(&self, request: ResetRequest) -> Result<(), StoreError> {
-        if self.0.not_offered.load(Ordering::Relaxed) {
+        let shared = &self.0;
+        if shared.not_offered.load(Ordering::Relaxed) {
+            request.refund();
             return Err(StoreError::NotOffered);
         }
-        let mut queue = self.0.lock();
+        let mut queue = shared.lock();
         let waiting = &mut queue.waiting;
-        if waiting.len() >= MAX_WAITING || waiting.len_of(Class::Normal, request.client) >= MAX_WAITING_OF_CLIENT {
-            return Err(StoreError::BusyFor(FULL_QUEUE_TIME));
-        }
-        waiting.push(Class::Normal, request.client, request);
+        let added = if waiting.len_of(Class::Normal, request.client) < MAX_WAITING_OF_CLIENT {
+            waiting.push(Class::Normal, request.client, request)
+        } else {
+            Err(request)
+        };
         drop(queue);
-        self.0.changed.notify_one();
-        Ok(())
+        match added {
+            Ok(displaced) => {
+                shared.changed.notify_one();
+                if let Some(displaced) = displaced {
+                    displaced.refund();
+                    if let Some(suppressed) = shared.displaced.pass() {
+                        tracing::warn!(
+                            suppressed,
+                            "a password reset that was requested was dropped: {MAX_WAITING} others wait for the store"
+                        );
+                    }
+                }
+                Ok(())
+            }
+            Err(refused) => {
+                refused.refund();
+                Err(StoreError::BusyFor(FULL_QUEUE_TIME))
+            }
+        }
     }
 }
 
@@ -222,7 +253,9 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::auth::StoreFuture;
+    use crate::auth::fair_queue::client;
+    use crate::auth::limits::AttemptLimiter;
+    use crate::auth::{RateLimit, StoreFuture};
 
     /// Stores a reset for each permit.
     struct Gated(Arc<Semaphore>);
@@ -242,7 +275,8 @@ mod tests {
             let _ = delivered.send(reset.user.email);
             Box::pin(async { Ok(()) })
         });
-        ResetRequest { email: Email::parse(email).unwrap(), hook, client: Some(IpAddr::from([127, 0, 0, host]).into()) }
+        let client = client(Some(IpAddr::from([127, 0, 0, host])));
+        ResetRequest { email: Email::parse(email).unwrap(), hook, client, counted: Vec::new() }
     }
 
     #[tokio::test]
@@ -275,6 +309,45 @@ mod tests {
         let refused = requests.add(request(2, "ada@example.com", &sender));
         assert!(matches!(refused, Err(StoreError::BusyFor(FULL_QUEUE_TIME))), "{refused:?}");
         requests.add(request(3, "ada@example.com", &sender)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_the_latest_request_of_the_client_with_most_and_refunds_it() {
+        let gate = Arc::new(Semaphore::new(0));
+        let requests = ResetRequests::start(Arc::new(Gated(Arc::clone(&gate))), Duration::from_secs(60));
+        let (sender, mut delivered) = mpsc::unbounded_channel();
+        let limit = AttemptLimiter::new(RateLimit::new(1, Duration::from_secs(1000)));
+        let counted = async |host, key: &str| {
+            let counted = vec![limit.count(key).await.expect("a place")];
+            ResetRequest { counted, ..request(host, &format!("{key}@example.com"), &sender) }
+        };
+        // The task has not run yet. The first clients have one request less each than the last one.
+        for host in 0..65 {
+            for n in 0..MAX_WAITING_OF_CLIENT - 1 {
+                requests.add(request(host, &format!("{host}-{n}@example.com"), &sender)).unwrap();
+            }
+        }
+        assert_eq!(requests.0.lock().waiting.len(), MAX_WAITING - 1);
+        requests.add(counted(0, "latest").await).unwrap();
+        assert!(limit.count("latest").await.is_err());
+        // One that has as many is refused, and counts nowhere.
+        for _ in 0..2 {
+            let refused = requests.add(counted(1, "refused").await);
+            assert!(matches!(refused, Err(StoreError::BusyFor(FULL_QUEUE_TIME))), "{refused:?}");
+        }
+        requests.add(counted(200, "ada").await).unwrap();
+        assert!(limit.count("latest").await.is_ok(), "it was refunded");
+        assert!(limit.count("ada").await.is_err());
+        drop(requests);
+        gate.add_permits(MAX_WAITING);
+        let mut all = Vec::new();
+        for _ in 0..MAX_WAITING {
+            all.push(delivered.recv().await.unwrap());
+        }
+        assert!(
+            all.iter().any(|email| email == "ada@example.com")
+                && !all.iter().any(|email| email == "latest@example.com")
+        );
     }
 
     #[tokio::test]

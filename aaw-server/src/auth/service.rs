@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::Auth;
 use super::expiry::time_after;
-use super::limits::{AttemptLimiter, RateLimited};
+use super::limits::{AttemptLimiter, CountedAttempt, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::reset_requests::ResetRequests;
 use super::session::EndReason;
@@ -24,7 +23,7 @@ use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
 use super::session_scope::SessionScope;
 use super::store::{NewSession, StoreError};
-use super::store_health::StoreHealth;
+use super::store_health::{FailureKind, StoreHealth};
 use super::token::{TokenHash, random_token};
 use crate::client_network::ClientNetwork;
 use crate::throttle::Throttle;
@@ -93,7 +92,7 @@ impl Service {
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
             resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
-            health: StoreHealth::default(),
+            health: StoreHealth::new(),
             store_failures: Throttle::default(),
             config,
         });
@@ -254,7 +253,7 @@ impl Service {
                 return unavailable();
             }
             StoreError::Unavailable(why) => {
-                self.health.failed(why);
+                self.health.failed(FailureKind::Unavailable, why);
                 return unavailable();
             }
         };
@@ -262,25 +261,29 @@ impl Service {
     }
 
     async fn check_health(&self) {
+        let check = self.health.begin_check();
         match self.config.store.health().await {
-            Ok(()) => self.health.works(),
-            Err(StoreError::Unavailable(why) | StoreError::Failed(why)) => self.health.failed(&why),
+            Ok(()) => self.health.succeeded(check),
+            Err(StoreError::Unavailable(why)) => self.health.failed(FailureKind::Unavailable, &why),
+            Err(StoreError::Failed(why)) => self.health.failed(FailureKind::Failed, &why),
             // Says nothing.
             Err(_) => {}
         }
     }
 
     /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been
-    /// deleted.
-    async fn reload_sessions(&self) {
+    /// deleted. Returns whether the store has returned all of them.
+    async fn reload_sessions(&self) -> bool {
+        let mut is_complete = true;
         for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
             match self.config.store.resume(session.token()).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),
                 // A store that is temporarily unavailable ends no sessions.
-                Err(_) => {}
+                Err(_) => is_complete = false,
             }
         }
+        is_complete
     }
 }
 
@@ -312,23 +315,18 @@ impl RateLimits {
         self.log_ins.succeeded(email, peer);
     }
 
-    /// Counts a request that is expensive or sends a mail.
-    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<(), Failure> {
+    /// Counts a request that is expensive or sends a mail, whatever its result. `None` if the address is not known.
+    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<Option<CountedAttempt>, Failure> {
         match peer {
-            Some(peer) => count(&self.requests_per_ip, ClientNetwork::from(peer)).await,
-            None => Ok(()),
+            Some(peer) => self.requests_per_ip.count(ClientNetwork::from(peer)).await.map(Some).map_err(too_many),
+            None => Ok(None),
         }
     }
 
     /// Counts a password reset for this e-mail address.
-    pub(super) async fn reset(&self, email: &str) -> Result<(), Failure> {
-        count(&self.resets_per_email, email).await
+    pub(super) async fn reset(&self, email: &str) -> Result<CountedAttempt, Failure> {
+        self.resets_per_email.count(email).await.map_err(too_many)
     }
-}
-
-/// Counts a request whatever its result.
-async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
-    limit.attempt(key).await.map(drop).map_err(too_many)
 }
 
 fn too_many(RateLimited(wait): RateLimited) -> Failure {
@@ -360,10 +358,11 @@ fn session_expired() -> Failure {
     Failure::new(Code::NOT_AUTHENTICATED, "Session expired")
 }
 
-/// Ends sessions when they expire, and reloads them when another program has changed the store.
+/// Ends sessions when they expire, and watches the store, until the service is dropped. A store that is slow, or waits for
+/// the lock of another program, delays the end of no session.
 async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) {
-    let mut poll_store = tokio::time::interval(STORE_POLL_INTERVAL);
-    poll_store.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let watch_store = watch_store(service);
+    tokio::pin!(watch_store);
     loop {
         let now = SystemTime::now();
         let sleep = registry.expire(now).map_or(MAX_EXPIRY_SLEEP, |expires| {
@@ -374,13 +373,25 @@ async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) 
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             () = registry.expires_sooner.notified() => {}
-            _ = poll_store.tick() => {
-                let Some(service) = service.upgrade() else { return };
-                service.check_health().await;
-                if let Ok(true) = service.config.store.has_changed().await {
-                    service.reload_sessions().await;
-                }
-            }
+            () = &mut watch_store => return,
+        }
+    }
+}
+
+/// Checks the store, and reloads the sessions when another program has changed it. Ends when the service is dropped.
+async fn watch_store(service: Weak<Service>) {
+    let mut poll = tokio::time::interval(STORE_POLL_INTERVAL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Whether sessions may differ from those in the store. The store reports a change once, and a session that could not be
+    // reloaded then may have been ended by it.
+    let mut is_stale = false;
+    loop {
+        poll.tick().await;
+        let Some(service) = service.upgrade() else { return };
+        service.check_health().await;
+        is_stale |= matches!(service.config.store.has_changed().await, Ok(true));
+        if is_stale {
+            is_stale = !service.reload_sessions().await;
         }
     }
 }

@@ -10,6 +10,7 @@
 mod addresses;
 mod database_file;
 mod open;
+mod role;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,9 @@ use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, S
 use super::token::TokenHash;
 use database_file::DatabaseFile;
 pub use open::StoreOpenError;
+use role::Role;
 use statements::NewReset;
-use thread::{DatabaseThread, Role};
+use thread::DatabaseThread;
 use timestamp::{now, to_millis};
 pub use user::User;
 
@@ -46,7 +48,8 @@ pub use user::User;
 ///
 /// An operation that has succeeded is on the disk. If the file is deleted or replaced while it is open, or its disk is full
 /// or read-only, operations fail with [`StoreError::Unavailable`] and change nothing. They succeed again when the disk can
-/// be written, or when the same file is back at its path; another file is used after a restart.
+/// be written, or when the same file is back at its path; another file is used after a restart, and so is one whose contents
+/// were damaged.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
@@ -304,12 +307,17 @@ impl Store for SqliteStore {
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            // Checks the file.
+            // Nothing is written into a file that is damaged.
+            if let Some(damage) = self.file.damage() {
+                return Err(StoreError::Unavailable(damage));
+            }
+            let read = self.reader.probe(statements::try_read).await;
+            // Checks the file, and saves what only a deleted log has.
             self.write(|_| Ok(())).await?;
+            read?;
             // A disk that was full may have space again, though no user has tried.
-            if self.file.write_failure().is_some() {
-                self.write(statements::try_write).await?;
-                self.file.set_write_failure(None);
+            if self.file.has_failed(Role::Writes) {
+                self.writer.probe(statements::try_write).await?;
             }
             Ok(())
         })

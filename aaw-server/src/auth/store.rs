@@ -82,7 +82,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Stores the token of a password reset for the user with this address. Earlier ones stay valid, at least the newest
     /// few: otherwise anyone who asks for a reset voids the one that the user has received. Returns `None` if there is no
-    /// such user. The operation runs after its caller has received the response, so its duration reveals nothing.
+    /// such user. The operation runs after its caller has received the response, so its duration reveals nothing. After a
+    /// failure it is called again with the same token, which may have been stored nevertheless.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
         unsupported_op((email, token, expires))
     }
@@ -214,7 +215,7 @@ pub enum StoreError {
     Failed(String),
     /// The store cannot be used until something outside of it has changed, for example because its disk is full. The
     /// operation has changed nothing that lasts. The message is logged once, until [`Store::health`] reports that the
-    /// store works again, and does not reach the client.
+    /// store works again, at most once in ten seconds, and does not reach the client.
     #[error("{0}")]
     Unavailable(String),
 }

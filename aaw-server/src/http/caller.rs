@@ -22,9 +22,13 @@ pub(super) async fn identify(
     uri: &Uri,
     headers: HeaderMap,
 ) -> Result<Arc<EventCaller>, HttpError> {
-    let session = match (&shared.dispatch.auth, request::bearer(&headers)?) {
-        (Some(auth), Some(token)) if auth.has_bearer_tokens() => Some(auth.bearer(token).await?),
-        _ => None,
+    // Otherwise the header is the events' own, in whatever form.
+    let session = match shared.dispatch.auth.as_ref().filter(|auth| auth.has_bearer_tokens()) {
+        Some(auth) => match request::bearer(&headers)? {
+            Some(token) => Some(auth.bearer(token).await?),
+            None => None,
+        },
+        None => None,
     };
     let session = SessionSlot::for_request(session);
     let handshake = guard.map_or(Ok(None), |guard| guard.keep_handshake(version, uri, headers));

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::net::http_token::is_token_byte;
+use crate::net::port::parse_port;
+
 /// What one proxy states about a request that it has received.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ForwardedElement<'a> {
@@ -59,9 +62,7 @@ fn parse_element<'a>(rest: &mut &'a str) -> Option<ForwardedElement<'a>> {
 
 fn parse_pair<'a>(rest: &mut &'a str) -> Option<(&'a str, Cow<'a, str>)> {
     let (name, behind) = rest.split_once('=')?;
-    let is_token =
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    if !is_token {
+    if name.is_empty() || !name.as_bytes().iter().all(is_token_byte) {
         return None;
     }
     let (value, behind) = match behind.strip_prefix('"') {
@@ -117,16 +118,16 @@ pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
             }
         },
     };
-    let port = port.map_or(Some(0), parse_port)?;
+    let port = port.map_or(Some(0), parse_node_port)?;
     Some(SocketAddr::new(ip.to_canonical(), port))
 }
 
-fn parse_port(text: &str) -> Option<u16> {
+/// Parses a port that may be obfuscated (RFC 7239, 6.3).
+fn parse_node_port(text: &str) -> Option<u16> {
     if text.starts_with('_') && text.len() > 1 {
         return Some(0);
     }
-    // `parse` would accept a sign.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    parse_port(text)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::net::admission::{self, Refusal};
 use crate::net::forwarded::ClientInfo;
 use crate::net::http_connection::RequestGuard;
 use crate::net::http_socket::upgraded_socket;
+use crate::net::http_token::is_token_byte;
 use crate::net::message_check::has_token;
 use crate::request_info::KeptHandshake;
 use crate::trusted_proxy::{Peer, PeerText};
@@ -92,7 +93,6 @@ fn is_base64_of_16_bytes(key: &[u8]) -> bool {
 
 /// Whether a value is a list of tokens (RFC 9110, 5.6.1 and 5.6.2), between which empty elements may occur.
 fn is_token_list(value: &HeaderValue) -> bool {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let mut elements = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     elements.all(|element| element.iter().all(is_token_byte))
 }

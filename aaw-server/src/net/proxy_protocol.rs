@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
 use crate::net::context::ServerContext;
+use crate::net::port::parse_port;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::trusted_proxy::Peer;
 
@@ -158,11 +159,6 @@ fn parse_v1(line: &[u8]) -> Result<Stated, ProxyHeaderError> {
         return Err(malformed("expected two ports"));
     };
     Ok(Stated::Client(SocketAddr::new(source.to_canonical(), port)))
-}
-
-fn parse_port(text: &str) -> Option<u16> {
-    // `parse` would accept a sign.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Reads a header of version 2 behind its signature.

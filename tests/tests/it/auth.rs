@@ -1131,6 +1131,94 @@ async fn a_store_whose_file_is_deleted_is_unavailable_until_it_is_back() {
     assert!(!log.text().contains("and sessions failed"), "{}", log.text());
 }
 
+/// A store with one user, whose sessions are stored nowhere.
+struct OneUser {
+    /// Whether `health` never completes.
+    hangs: bool,
+    /// The changes that are to be reported.
+    changes: Arc<Semaphore>,
+    /// How often a session cannot be read.
+    failures: Arc<Semaphore>,
+}
+
+impl Store for OneUser {
+    fn log_in(&self, _: Credentials, _: NewSession) -> StoreFuture<'_, StartedSession> {
+        Box::pin(async { Ok(StartedSession::new(Identity::new("1", "ada@example.com"))) })
+    }
+
+    fn resume(&self, _: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+        Box::pin(async {
+            match self.failures.try_acquire() {
+                Ok(failure) => {
+                    failure.forget();
+                    Err(StoreError::Busy)
+                }
+                Err(_) => Ok(None),
+            }
+        })
+    }
+
+    fn has_changed(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async { Ok(self.changes.try_acquire().map(|change| change.forget()).is_ok()) })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            match self.hangs {
+                true => std::future::pending().await,
+                false => Ok(()),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_session_expires_although_the_store_hangs() {
+    let store = OneUser { hangs: true, changes: Arc::new(Semaphore::new(0)), failures: Arc::new(Semaphore::new(0)) };
+    let auth = Auth { session_lifetime: Duration::from_millis(300), ..Auth::new(store) };
+    let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
+    let mut client = server.v1().await;
+    client.call("aaw/login", ADA).await.value();
+    client.expect(r#"["aaw/session",{"ended":"expired"}]"#).await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_elsewhere_ends_although_the_store_cannot_be_read_at_first() {
+    let (changes, failures) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(2)));
+    let store = OneUser { hangs: false, changes: Arc::clone(&changes), failures: Arc::clone(&failures) };
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
+    let mut client = server.v1().await;
+    client.call("aaw/login", ADA).await.value();
+    changes.add_permits(1);
+    client.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
+    assert_eq!((changes.available_permits(), failures.available_permits()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_reset_request_for_which_there_is_no_place_counts_nowhere() {
+    struct Stuck;
+    impl Store for Stuck {
+        fn request_reset(&self, _: Email, _: TokenHash, _: SystemTime) -> StoreFuture<'_, Option<Identity>> {
+            Box::pin(std::future::pending())
+        }
+    }
+    // One waits in the store, and 64 in the queue.
+    let auth = Auth { requests_per_ip: RateLimit::new(66, Duration::from_secs(3600)), ..Auth::new(Stuck) };
+    let auth = auth.on_password_reset(|_| async { Ok(()) });
+    let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
+    let mut client = server.v1().await;
+    let mut responses = Vec::new();
+    for n in 0..80 {
+        // The last ones are for one address, which has three resets.
+        let body = json!({ "email": format!("{}@example.com", n.min(70)) }).to_string();
+        responses.push(client.call("aaw/password/request-reset", &body).await.0);
+    }
+    assert_eq!(responses.iter().filter(|response| response.contains("true")).count(), 65);
+    for response in &responses[65..] {
+        assert!(response.contains("Too many log-ins at once; try again in 5 s"), "{response}");
+    }
+}
+
 // --- HTTP ------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -1164,6 +1252,32 @@ async fn over_http_a_bearer_token_authenticates_the_request() {
         json!({"ok": true})
     );
     assert_eq!(with(whoami(), &token).send().await.status, 401);
+}
+
+#[tokio::test]
+async fn without_users_the_header_authorization_is_left_to_the_events_in_any_form() {
+    for auth in [None, Some(Auth::own_log_ins())] {
+        let server = TestServer::start_with(|config| config.auth = auth).await;
+        let request = HttpRequest::post(server.addr, "/events/ping", "null");
+        let request = request.header("Authorization", "Bearer x").header("Authorization", "Digest y");
+        assert_eq!(request.send().await.status, 200);
+    }
+    let request = HttpRequest::post(start().await.server.addr, "/events/ping", "null");
+    let request = request.header("Authorization", "Bearer x").header("Authorization", "Digest y");
+    assert_eq!(request.send().await.status, 400);
+}
+
+#[tokio::test]
+async fn without_users_of_its_own_a_server_says_which_event_it_does_not_offer() {
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::own_log_ins())).await;
+    let mut client = server.v1().await;
+    let not_offered = failure("Auth is not set up via aaw", "unreachable");
+    let set = json!({ "token": "0".repeat(36), "password": "correct horse" }).to_string();
+    client.call("aaw/login", ADA).await.assert_eq(&not_offered);
+    client.call("aaw/password/set-new", &set).await.assert_eq(&not_offered);
+    assert_eq!(client.call("aaw/register", ADA).await.value()["code"], "registration_closed");
+    client.call("aaw/resume", &resume(&"0".repeat(36))).await.assert_eq(EXPIRED);
+    client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
 }
 
 #[tokio::test]

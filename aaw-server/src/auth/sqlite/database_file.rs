@@ -12,7 +12,9 @@
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::role::Role;
 
 /// An open file of a database, with what is known to be wrong with it.
 #[derive(Debug)]
@@ -21,8 +23,23 @@ pub(super) struct DatabaseFile {
     id: Option<FileId>,
     wal_path: PathBuf,
     wal_id: Option<FileId>,
-    /// Why the last write failed, if the disk was the reason.
-    write_failure: Mutex<Option<String>>,
+    failures: Mutex<DiskFailures>,
+}
+
+/// Why the disk cannot be used, as far as operations have failed for that reason.
+#[derive(Debug, Default)]
+struct DiskFailures {
+    reads: Option<DiskFailure>,
+    writes: Option<DiskFailure>,
+}
+
+/// Why an operation has failed.
+#[derive(Debug, Clone)]
+pub(super) struct DiskFailure {
+    pub(super) why: String,
+    /// Whether the contents of the file are damaged. A check that reads other parts of it says nothing about that, so it lasts
+    /// until a restart.
+    pub(super) is_damage: bool,
 }
 
 /// What identifies a file as long as it is open.
@@ -45,7 +62,7 @@ impl DatabaseFile {
             wal_id: std::fs::metadata(&wal_path).ok().and_then(|wal| FileId::of(&wal)),
             path,
             wal_path,
-            write_failure: Mutex::default(),
+            failures: Mutex::default(),
         })
     }
 
@@ -72,12 +89,37 @@ impl DatabaseFile {
         &self.path
     }
 
-    pub(super) fn write_failure(&self) -> Option<String> {
-        self.write_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether an operation of this role has failed since the disk was last seen to work.
+    pub(super) fn has_failed(&self, role: Role) -> bool {
+        self.lock().of(role).is_some()
     }
 
-    pub(super) fn set_write_failure(&self, failure: Option<String>) {
-        *self.write_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    pub(super) fn failed(&self, role: Role, failure: DiskFailure) {
+        *self.lock().of(role) = Some(failure);
+    }
+
+    /// Why the contents of the file are known to be damaged, until a restart.
+    pub(super) fn damage(&self) -> Option<String> {
+        let DiskFailures { reads, writes } = &*self.lock();
+        [reads, writes].into_iter().flatten().find(|failure| failure.is_damage).map(|failure| failure.why.clone())
+    }
+
+    /// Records that a check of the disk has succeeded.
+    pub(super) fn works(&self, role: Role) {
+        self.lock().of(role).take_if(|failure| !failure.is_damage);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DiskFailures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DiskFailures {
+    fn of(&mut self, role: Role) -> &mut Option<DiskFailure> {
+        match role {
+            Role::Reads => &mut self.reads,
+            Role::Writes => &mut self.writes,
+        }
     }
 }
 

@@ -143,7 +143,8 @@ pub(super) fn end(db: &Connection, token: &TokenHash) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Stores a reset, whether or not there is such a user, and returns the user.
+/// Stores a reset, whether or not there is such a user, and returns the user. Storing it again changes nothing: the try before
+/// may have been reported as failed after its commit.
 pub(super) fn request_reset(
     db: &mut Connection,
     email: &Email,
@@ -160,14 +161,12 @@ pub(super) fn request_reset(
     transaction
         .prepare_cached(
             "DELETE FROM resets WHERE token IN
-                (SELECT token FROM resets WHERE email = ? ORDER BY expires DESC LIMIT -1 OFFSET ?)",
+                (SELECT token FROM resets WHERE email = ? AND token <> ? ORDER BY expires DESC LIMIT -1 OFFSET ?)",
         )?
-        .execute(params![stored_email, MAX_RESETS_PER_EMAIL - 1])?;
-    transaction.prepare_cached("INSERT INTO resets (token, email, expires) VALUES (?, ?, ?)")?.execute(params![
-        reset.token.as_bytes(),
-        stored_email,
-        reset.expires
-    ])?;
+        .execute(params![stored_email, reset.token.as_bytes(), MAX_RESETS_PER_EMAIL - 1])?;
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (?, ?, ?)")?
+        .execute(params![reset.token.as_bytes(), stored_email, reset.expires])?;
     transaction.commit()?;
     Ok(user)
 }
@@ -180,6 +179,16 @@ pub(super) fn try_write(db: &mut Connection) -> rusqlite::Result<()> {
     db.execute("INSERT INTO resets (token, email, expires) VALUES (randomblob(32), ?, 0)", [&address])?;
     db.execute("DELETE FROM resets WHERE email = ?", [&address])?;
     Ok(())
+}
+
+/// Reads from each table, to see whether the disk can be read. What the connection has in its memory is released first, so that
+/// the file is read.
+pub(super) fn try_read(db: &mut Connection) -> rusqlite::Result<()> {
+    db.execute_batch("PRAGMA shrink_memory")?;
+    let mut any = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM users), EXISTS (SELECT 1 FROM sessions), EXISTS (SELECT 1 FROM resets)",
+    )?;
+    any.query_row([], |_| Ok(()))
 }
 
 pub(super) fn has_reset(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<bool> {

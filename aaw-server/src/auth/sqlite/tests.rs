@@ -172,6 +172,27 @@ async fn the_newest_resets_of_an_address_are_valid_and_one_that_is_used_voids_th
 }
 
 #[tokio::test]
+async fn a_reset_that_is_requested_again_is_stored_once_and_voids_no_other() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("old"), session()).await.unwrap();
+    let mut resets = Vec::new();
+    for n in 0..8 {
+        resets.push(request(&store, 60 + n).await);
+    }
+    // The first try was stored, though it was reported as failed.
+    let expires = SystemTime::now() + Duration::from_secs(100);
+    for _ in 0..3 {
+        store.request_reset(email(), resets[7], expires).await.unwrap().unwrap();
+    }
+    for reset in &resets {
+        let reset = *reset;
+        assert!(store.read(move |db| statements::has_reset(db, &reset, now())).await.unwrap());
+    }
+    assert!(store.set_password(resets[7], Password::new("new"), session()).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_file_of_the_first_version_is_migrated_with_its_resets() {
     let folder = StoreFolder::new();
     let store = folder.store().await;
@@ -564,6 +585,64 @@ async fn a_disk_that_cannot_be_written_is_unavailable_until_it_can() {
     let kept: i64 = store.read(|db| db.query_row("SELECT count(*) FROM resets", [], |row| row.get(0))).await.unwrap();
     assert_eq!(kept, 0, "nothing of the check is left");
     store.register(of("eve@example.com", "x"), session()).await.unwrap();
+}
+
+/// An error of SQLite, as an operation returns it.
+fn sqlite_error(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+}
+
+#[tokio::test]
+async fn a_failure_of_a_connection_lasts_until_a_check_of_the_same_connection_succeeds() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let fail = |_: &mut Connection| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR));
+    assert_unavailable(store.read(fail).await, &["cannot read", "auth.sqlite"]);
+    assert_unavailable(store.write(fail).await, &["cannot write", "auth.sqlite"]);
+    assert!(store.file.has_failed(Role::Reads) && store.file.has_failed(Role::Writes));
+    store.writer.probe(|_| Ok(())).await.unwrap();
+    assert!(store.file.has_failed(Role::Reads) && !store.file.has_failed(Role::Writes));
+    store.health().await.unwrap();
+    assert!(!store.file.has_failed(Role::Reads));
+    // A check does not forget a failure after it, though its result arrives later.
+    let (check, failed) = tokio::join!(store.writer.probe(|_| Ok(())), store.write(fail));
+    check.unwrap();
+    assert_unavailable(failed, &["cannot write"]);
+    assert!(store.file.has_failed(Role::Writes));
+}
+
+#[tokio::test]
+async fn a_check_reads_the_file_and_damage_lasts_until_a_restart() {
+    use std::os::unix::fs::FileExt as _;
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let session = session();
+    store.register(ada("x"), session).await.unwrap();
+    store.write(|db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await.unwrap();
+    store.health().await.unwrap();
+    assert!(store.resume(session.token).await.unwrap().is_some());
+    // Without opening it twice: closing it would release the locks of SQLite.
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(folder.file()).unwrap();
+    let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    let mut contents = vec![0; len];
+    file.read_exact_at(&mut contents, 0).unwrap();
+    file.write_all_at(&vec![0x55; len - 4096], 4096).unwrap();
+    let words = ["cannot read", "auth.sqlite", "malformed", "restore a backup"];
+    assert_unavailable(store.health().await, &words);
+    file.write_all_at(&contents, 0).unwrap();
+    assert_unavailable(store.health().await, &words);
+    assert!(store.resume(session.token).await.unwrap().is_some(), "what can be read is");
+}
+
+#[tokio::test]
+async fn a_thread_that_has_ended_is_not_reported_as_busy() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    for _ in 0..2 {
+        let failed = store.read(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await.unwrap_err();
+        assert!(matches!(&failed, StoreError::Failed(why) if why.contains("has ended")), "{failed:?}");
+    }
+    assert!(matches!(store.health().await, Err(StoreError::Failed(_))));
 }
 
 #[tokio::test]

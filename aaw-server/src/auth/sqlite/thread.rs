@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::database_file::DatabaseFile;
+use super::database_file::{DatabaseFile, DiskFailure};
 use super::open::StoreOpenError;
+use super::role::Role;
 use crate::auth::store::StoreError;
 
 /// The maximum number of operations that wait for one thread. Reading takes some tens of microseconds, writing some
@@ -25,12 +26,6 @@ pub(super) struct DatabaseThread {
     role: Role,
     /// The last value of `PRAGMA data_version`; 0 before the first.
     data_version: Arc<AtomicI64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Reads,
-    Writes,
 }
 
 impl DatabaseThread {
@@ -60,8 +55,22 @@ impl DatabaseThread {
                 let _ = sender.send(run_checked(&file, role, connection, work));
             }
         });
-        self.jobs.try_send(job).map_err(|_| StoreError::Busy)?;
-        result.await.unwrap_or_else(|_| Err(StoreError::Failed("the database thread has ended".into())))
+        let has_ended = || StoreError::Failed("the database thread has ended".into());
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => has_ended(),
+        })?;
+        result.await.unwrap_or_else(|_| Err(has_ended()))
+    }
+
+    /// Runs an operation that shows whether the disk works, and forgets the failures before it if it does.
+    pub(super) async fn probe(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (file, role) = (Arc::clone(&self.file), self.role);
+        // On the thread, and so in the order of its operations: a failure after this one is not forgotten.
+        self.run(move |connection| work(connection).map(|()| file.works(role))).await
     }
 
     /// Whether another connection has changed the database since the last call.
@@ -96,14 +105,15 @@ fn run_checked<T>(
         Ok(value) => Ok(value),
         Err(error) if is_of_the_disk(&error) => {
             let path = file.path().display();
-            let what = match role {
-                Role::Reads => format!("cannot read {path}: {error}"),
-                Role::Writes => format!("cannot write {path}: {error}"),
+            let verb = match role {
+                Role::Reads => "read",
+                Role::Writes => "write",
             };
-            if role == Role::Writes {
-                file.set_write_failure(Some(what.clone()));
-            }
-            Err(StoreError::Unavailable(what))
+            let is_damage = is_of(&error, &DAMAGES);
+            let remedy = if is_damage { "; restore a backup, and restart the server" } else { "" };
+            let why = format!("cannot {verb} {path}: {error}{remedy}");
+            file.failed(role, DiskFailure { why: why.clone(), is_damage });
+            Err(StoreError::Unavailable(why))
         }
         Err(error) => Err(StoreError::Failed(error.to_string())),
     }
@@ -111,11 +121,15 @@ fn run_checked<T>(
 
 /// Whether an error will come back until its operator has done something: the disk is full, read-only or broken.
 fn is_of_the_disk(error: &rusqlite::Error) -> bool {
-    use ErrorCode::{CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure};
-    let code = error.sqlite_error_code();
-    let of_the_disk =
-        [CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure];
-    code.is_some_and(|code| of_the_disk.contains(&code))
+    use ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    is_of(error, &DAMAGES) || is_of(error, &[CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure])
+}
+
+/// The errors for a file whose contents are damaged.
+const DAMAGES: [ErrorCode; 2] = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+
+fn is_of(error: &rusqlite::Error, codes: &[ErrorCode]) -> bool {
+    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 fn run_jobs(mut connection: Connection, jobs: &Receiver<DatabaseJob>) {
