@@ -422,10 +422,9 @@ mod tests {
             assert_eq!(log.pushed(), 0);
             started.elapsed()
         };
-        let shortest = |count| (0..5).map(|_| took(pairs(count))).min().expect("a time");
-        // Quadratic, it would be 64 times.
-        let (few, many) = (shortest(2000), shortest(16_000));
-        assert!(many < few * 24, "{many:?} for 8 times as many as in {few:?}");
+        // Quadratic, it would be 64 times in each round. A busy machine makes some rounds look so.
+        let is_linear = || took(pairs(16_000)) < took(pairs(2000)) * 24;
+        assert!((0..50).any(|_| is_linear()), "8 times as many take far more than 8 times as long");
     }
 
     #[test]
