@@ -194,7 +194,8 @@ fn program_settings() -> Vec<Setting> {
             restart,
             Kind::Path,
             Doc::Text(
-                "Speak TLS, with the certificate chain in this PEM file, which is read again when it changes. Default: none, plain HTTP."
+                "Speak TLS, with the certificate chain in this PEM file, which is read again when it changes. Requests may name the server \
+                 by its names. Default: none, plain HTTP."
             ),
             program.tls.cert
         )
