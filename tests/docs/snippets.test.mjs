@@ -1,5 +1,5 @@
 // Each snippet of the documentation is compiled or run as it is printed. PAGES selects pages or single snippets:
-// PAGES="docs/http.md docs/page.md:81".
+// PAGES="docs/http.md docs/page.md:82".
 
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";

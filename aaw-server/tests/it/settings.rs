@@ -40,6 +40,7 @@ fn the_output_is_a_file_with_the_same_settings() {
         ("AAW_ALLOW_ORIGIN", "https://a.example,*"),
         ("AAW_AUTH", "on"),
         ("AAW_WATCH", "poll"),
+        ("AAW_LOG", "json"),
         ("AAW_LOG_BODY_LIMIT", "1000"),
         ("AAW_HTTP_POLL_TIMEOUT", "never"),
     ];

@@ -97,10 +97,10 @@ struct StartedServer {
 async fn start(settings: &Settings, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
     let Values { config, auth, program } = &settings.values;
     file_limit::raise(config.max_connections);
-    let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     let mut config = config.clone();
     // Checked before a build that may take minutes.
     config.tls = tls::open(settings)?;
+    let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     if passed.is_empty() {
         config.probe().await?;
     } else if !config.listen.is_empty() {
