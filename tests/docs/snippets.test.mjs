@@ -72,7 +72,9 @@ for (const { file, plans, port, isChosen } of all) {
     t.after(() => server.stop());
     const otherPort = await freePort();
     const path = [dirname(program("AAW_SERVER_BIN")), dirname(program("AAW_BIN")), process.env.PATH].join(delimiter);
-    const env = { ...process.env, PATH: path, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: "never", NO_COLOR: "1" };
+    // The variables of this test are not settings of the server, which would warn about them.
+    const { AAW_SERVER_BIN: _server, AAW_BIN: _cli, AAW_EXAMPLES_BIN_DIR: _events, ...inherited } = process.env;
+    const env = { ...inherited, PATH: path, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: "never", NO_COLOR: "1" };
     for (const plan of runnable) {
       await t.test(`line ${plan.line}: ${plan.language} ${plan.directive}`, (t) =>
         runSnippet(plan, { root: ROOT, work, env, server, otherPort, workspace, slug, t }));
