@@ -84,7 +84,10 @@ impl CertificateFiles {
             let files = Arc::clone(self);
             // A network file system may block.
             match tokio::task::spawn_blocking(move || files.reload_if_changed()).await {
-                Ok(Some(Ok(()))) => tracing::info!("reloaded the certificate {}", self.certificate.display()),
+                Ok(Some(Ok(()))) => {
+                    let names = self.names().as_slice().join(", ");
+                    tracing::info!(names, "reloaded the certificate {}", self.certificate.display());
+                }
                 Ok(Some(Err(error))) => tracing::error!("keeping the previous certificate: {error}"),
                 Ok(None) | Err(_) => {}
             }
