@@ -178,7 +178,7 @@ pub(crate) struct ConnectionArgs {
     /// and 0 counts as 1ms
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
-    /// A header of the handshake, as 'Name: value', for a proxy: handlers do not see it; may be given several times
+    /// A header of the handshake, as 'Name: value', for a proxy or for handlers that read the handshake; may be given several times
     /// [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,

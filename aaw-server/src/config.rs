@@ -62,8 +62,9 @@ pub struct Config {
     /// are allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
     /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
-    /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
-    /// another host is refused with HTTP status 403, whatever address the server listens on. Default: none.
+    /// below it, [`host`](Self::host) if it is a name, the hosts of [`allow_origins`](Self::allow_origins), and the names of the
+    /// server's certificate, if it speaks TLS itself. A request for another host is refused with HTTP status 403, whatever
+    /// address the server listens on. Default: none.
     ///
     /// Otherwise a page of any site could reach a server that the site itself cannot, for example one in the network of its
     /// visitor: the site lets its own name resolve to the server's address (DNS rebinding), and the browser takes the
@@ -95,8 +96,8 @@ pub struct Config {
     /// which is also right for a proxy that removes the prefix. Not for [`Server::mount`](crate::Server): nest its router.
     pub path_prefix: PathPrefix,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
-    /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them. Over TLS they
-    /// take 490 MB more.
+    /// Default 65 536, which take about 130 MB while all of them are idle, 145 MB if their clients can resume them. Over TLS they
+    /// take 500 MB more.
     pub max_connections: usize,
     /// The maximum number of open connections of one client address; further ones are refused with HTTP status 429. `None`,
     /// the default, is as many as are still free, and 64 in any case: one address gets half of

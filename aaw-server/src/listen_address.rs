@@ -32,9 +32,7 @@ pub enum ListenAddress {
 
 /// The text is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is no address to listen on: {reason}; expected HOST:PORT, such as 127.0.0.1:1337 or [::]:443, or unix:PATH"
-)]
+#[error("invalid address {text:?}: {reason}; expected HOST:PORT, such as 127.0.0.1:1337 or [::]:443, or unix:PATH")]
 pub struct InvalidListenAddress {
     text: String,
     reason: &'static str,

@@ -15,7 +15,7 @@
 //! ```
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ mod acme;
 #[cfg(feature = "acme")]
 mod acme_cache;
 mod certificate_files;
+mod certificate_names;
 mod error;
 
 /// How often the files of a certificate are looked at.
@@ -73,6 +74,14 @@ impl Tls {
         Ok(Self { config: Arc::new(server_config(Arc::clone(&files) as _)?), source: Source::Files(files) })
     }
 
+    /// Checks that [`from_pem_files`](Self::from_pem_files) can use these files now.
+    ///
+    /// # Errors
+    /// As those of [`from_pem_files`](Self::from_pem_files).
+    pub fn check_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<(), TlsError> {
+        CertificateFiles::check(certificate.as_ref(), key.as_ref())
+    }
+
     /// Obtains the certificate by ACME, and renews it when a third of its time is left (feature `acme`). That happens while
     /// the server serves, and is logged. Without a certificate yet, handshakes fail. The authority has to reach the server at
     /// port 443.
@@ -88,7 +97,8 @@ impl Tls {
     }
 
     /// Uses a configuration of the program's own, for example with its own resolver of certificates. Its
-    /// `alpn_protocols` should be `h2` and `http/1.1`; without `h2` all requests use HTTP/1.1.
+    /// `alpn_protocols` should be `h2` and `http/1.1`; without `h2` all requests use HTTP/1.1. The names of its certificates
+    /// are unknown: list them in [`Config::allow_hosts`](crate::Config::allow_hosts).
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self { config, source: Source::Custom }
     }
@@ -103,6 +113,28 @@ impl Tls {
             #[cfg(feature = "acme")]
             Source::Acme(_) => Ok(()),
             Source::Custom => Ok(()),
+        }
+    }
+
+    /// The host names that the certificate is for now, also as wildcards: the DNS names among its subject alternative names, or
+    /// those that are obtained by ACME. Requests may name the server by them, as by those of
+    /// [`Config::allow_hosts`](crate::Config::allow_hosts). Empty for [`from_config`](Self::from_config).
+    pub fn names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Files(files) => files.names().as_slice().to_vec(),
+            #[cfg(feature = "acme")]
+            Source::Acme(certificate) => certificate.names().as_slice().to_vec(),
+            Source::Custom => Vec::new(),
+        }
+    }
+
+    /// Whether the certificate is for this host name now, which is in lower case.
+    pub(crate) fn names_host(&self, host: &str) -> bool {
+        match &self.source {
+            Source::Files(files) => files.names_host(host),
+            #[cfg(feature = "acme")]
+            Source::Acme(certificate) => certificate.names().contain(host),
+            Source::Custom => false,
         }
     }
 

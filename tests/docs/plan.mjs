@@ -25,9 +25,10 @@ const EXAMPLES = [
   [/^cargo (build|install|test|run|bench|fuzz|doc|fmt|clippy|hack|deny|package|publish)\b/, "too long, or changes the user's system"],
   [/^npm (install|ci|run|test|pack|publish)\b/, "needs the registry; tests/npm installs and packs the package"],
   [/^(node|cd|export)\b/, "a test of this project"],
-  [/^(ssh|scp|systemctl|journalctl|certbot)\b/, "needs another machine, or systemd"],
+  [/^(ssh|scp|systemctl|journalctl|certbot|useradd|runuser|apt-get|install|nginx)\b/, "needs another machine, or systemd"],
   [/^(aaw-server user add .* --auth users\.sqlite|sqlite3 users\.sqlite "ATTACH .*)$/, "needs a file of the original"],
   [/^aaw-server \/opt\/aaw\/events --host :: --port 443 /, "needs port 443, and a certificate of a public name"],
+  [/^curl https:\/\/api\.example\.org\//, "needs a public name"],
   [/^ +/, "goes on with the command before"],
 ];
 

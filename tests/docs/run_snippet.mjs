@@ -31,6 +31,7 @@ const fail = (plan, text) => {
  * @property {Record<string, string>} env
  * @property {{ port: string, files: string }} server
  * @property {import("./workspace.mjs").Workspace} workspace
+ * @property {string} otherPort A free port, for a server that a page starts itself: it takes the place of 8443.
  * @property {string} slug
  * @property {import("node:test").TestContext} t
  */
@@ -131,7 +132,7 @@ const checkSettings = async (plan, code, { work, env }) => {
  * @param {Context} context
  */
 export const runSnippet = async (plan, context) => {
-  const code = plan.code.replaceAll("1337", context.server.port);
+  const code = plan.code.replaceAll("1337", context.server.port).replaceAll("8443", context.otherPort);
   switch (plan.kind) {
     case "sh":
       return runShell(plan, code, context);

@@ -1,5 +1,5 @@
 // Each snippet of the documentation is compiled or run as it is printed. PAGES selects pages or single snippets:
-// PAGES="docs/http.md docs/page.md:81".
+// PAGES="docs/http.md docs/page.md:82".
 
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
@@ -42,13 +42,15 @@ test("the Rust snippets compile, and their unit tests pass", () => {
   compiled = true;
 });
 
-/** The working directory of a page, with the package `my-events` if a command uses it. */
+/** The working directory of a page, with the package `my-events` or the folder `events` if a command uses it. */
 const prepare = (slug, plans, eventsFolder) => {
   const folder = join(TARGET, "docs-snippets", slug, "run");
   rmSync(folder, { recursive: true, force: true });
   const work = join(folder, "work");
   mkdirSync(join(work, "node_modules"), { recursive: true });
   symlinkSync(join(ROOT, "aaw-js"), join(work, "node_modules/aaw-js"));
+  // The library of the page's server, as a folder of libraries.
+  if (plans.some(({ kind, code }) => kind === "sh" && /^aaw-server events /m.test(code))) symlinkSync("../events", join(work, "events"));
   if (eventsFolder && plans.some(({ kind, code }) => kind === "sh" && code.includes("my-events"))) {
     cpSync(eventsFolder, join(work, "my-events"), { recursive: true });
     writeFileSync(join(work, "my-events/Cargo.toml"), workspace.eventsManifest("my-events", true));
@@ -68,11 +70,14 @@ for (const { file, plans, port, isChosen } of all) {
     const stock = join(program("AAW_EXAMPLES_BIN_DIR"), `libaaw_events.${process.platform === "darwin" ? "dylib" : "so"}`);
     const server = await serve(folder, page.hasEvents ? workspace.library(slug) : stock, port);
     t.after(() => server.stop());
+    const otherPort = await freePort();
     const path = [dirname(program("AAW_SERVER_BIN")), dirname(program("AAW_BIN")), process.env.PATH].join(delimiter);
-    const env = { ...process.env, PATH: path, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: "never", NO_COLOR: "1" };
+    // The variables of this test are not settings of the server, which would warn about them.
+    const { AAW_SERVER_BIN: _server, AAW_BIN: _cli, AAW_EXAMPLES_BIN_DIR: _events, ...inherited } = process.env;
+    const env = { ...inherited, PATH: path, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: "never", NO_COLOR: "1" };
     for (const plan of runnable) {
       await t.test(`line ${plan.line}: ${plan.language} ${plan.directive}`, (t) =>
-        runSnippet(plan, { root: ROOT, work, env, server, workspace, slug, t }));
+        runSnippet(plan, { root: ROOT, work, env, server, otherPort, workspace, slug, t }));
     }
   });
 }

@@ -26,7 +26,7 @@ macro_rules! __config_table {
                 allow_hosts: live, Hosts .named("allow-host").common();
                 trusted_proxies: live, Proxies .named("trusted-proxy").common();
                 forwarded_header: live, ForwardedHeader .common();
-                proxy_protocol: restart, Switch .optional("true").common();
+                proxy_protocol: restart, Switch .optional("true").with_equals().common();
                 path_prefix: restart, PathPrefix .common();
                 max_connections: live, Number(1, MAX) .common();
                 max_connections_per_address: live, NumberOrNone .common();

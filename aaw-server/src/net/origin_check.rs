@@ -5,7 +5,7 @@
 //!
 //! A page whose own name begins to resolve to this server (DNS rebinding) has an origin that is the same as the host it
 //! requests. Therefore the host must be one that only this server can have: an IP address, a name of the machine itself, or
-//! a name that the config lists.
+//! a name that the config lists or the server's certificate is for.
 
 use aaw_protocol::Shortened;
 
@@ -53,6 +53,9 @@ pub(crate) struct OriginCheck {
     own_names: Vec<Authority>,
     hosts: Vec<AllowedHost>,
     origins: Vec<AllowedOrigin>,
+    /// Its certificate names hosts, and may change.
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Tls>,
 }
 
 impl OriginCheck {
@@ -67,6 +70,8 @@ impl OriginCheck {
             own_names: hosts.filter(|host| !host.is_ip()).collect(),
             hosts: config.allow_hosts.clone(),
             origins: config.allow_origins.clone(),
+            #[cfg(feature = "tls")]
+            tls: config.tls.clone(),
         }
     }
 
@@ -112,6 +117,17 @@ impl OriginCheck {
             || self.own_names.iter().any(|own| own.name() == host.name())
             || self.hosts.iter().any(|allowed| allowed.allows(host))
             || self.origins.iter().any(|allowed| allowed.names_host(host))
+            || self.is_in_certificate(host)
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_in_certificate(&self, host: &Authority) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.names_host(host.name()))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_in_certificate(&self, _: &Authority) -> bool {
+        false
     }
 }
 

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_acme::{AcmeConfig, AcmeState, EventOk};
 
 use super::acme_cache::AcmeCache;
+use super::certificate_names::CertificateNames;
 use super::error::TlsError;
 
 /// The protocol of TLS-ALPN-01 challenges.
@@ -69,11 +70,38 @@ impl Acme {
             directory_url: Self::LETS_ENCRYPT.into(),
         }
     }
+
+    /// Whether a certificate can be obtained for this name: a host name without a wildcard.
+    pub fn is_valid_domain(name: &str) -> bool {
+        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) && !name.contains('*')
+    }
+
+    /// Whether this can be the URL of an authority's directory: one of `https`.
+    pub fn is_valid_directory_url(url: &str) -> bool {
+        let rest = url.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+        rest.is_some_and(|host| !host.is_empty()) && !url.contains(|c: char| c.is_whitespace() || c.is_control())
+    }
+
+    fn check(&self) -> Result<(), TlsError> {
+        let invalid = |text: &str, problem: &str| Err(TlsError::Acme(format!("{text:?} {problem}")));
+        if let Some(domain) = self.domains.iter().find(|domain| !Self::is_valid_domain(domain)) {
+            return invalid(domain, "is no host name; expected one like api.example.com");
+        }
+        if self.domains.is_empty() {
+            return Err(TlsError::Acme("expected at least one host name".into()));
+        }
+        if !Self::is_valid_directory_url(&self.directory_url) {
+            return invalid(&self.directory_url, "is not the URL of an ACME directory; expected https://…");
+        }
+        Ok(())
+    }
 }
 
 /// Obtains and renews a certificate.
 pub(super) struct AcmeCertificate {
+    /// For messages.
     domains: String,
+    names: CertificateNames,
     resolver: Arc<dyn ResolvesServerCert>,
     /// Taken by the server that keeps the certificate up to date.
     state: Mutex<Option<Box<AcmeState<std::io::Error>>>>,
@@ -81,19 +109,7 @@ pub(super) struct AcmeCertificate {
 
 impl AcmeCertificate {
     pub(super) fn new(acme: &Acme) -> Result<Self, TlsError> {
-        let invalid = |name: &str, problem: &str| TlsError::Acme(format!("{name:?} {problem}"));
-        for domain in &acme.domains {
-            match ServerName::try_from(domain.as_str()) {
-                Ok(ServerName::DnsName(_)) if !domain.contains('*') => {}
-                _ => return Err(invalid(domain, "is no host name; expected one like api.example.com")),
-            }
-        }
-        if acme.domains.is_empty() {
-            return Err(TlsError::Acme("expected at least one host name".into()));
-        }
-        if !acme.directory_url.starts_with("https://") {
-            return Err(invalid(&acme.directory_url, "is not the URL of an ACME directory; expected https://…"));
-        }
+        acme.check()?;
         let cache = AcmeCache::open(acme.cache_dir.clone())
             .map_err(|source| TlsError::Read { path: acme.cache_dir.clone(), source })?;
         let config = AcmeConfig::new_with_client_config(&acme.domains, Arc::new(client_config()?))
@@ -103,9 +119,14 @@ impl AcmeCertificate {
         let state = config.state();
         Ok(Self {
             domains: acme.domains.join(", "),
+            names: CertificateNames::new(&acme.domains),
             resolver: state.resolver(),
             state: Mutex::new(Some(Box::new(state))),
         })
+    }
+
+    pub(super) fn names(&self) -> &CertificateNames {
+        &self.names
     }
 
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {

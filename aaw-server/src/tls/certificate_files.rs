@@ -15,15 +15,22 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
+use super::certificate_names::CertificateNames;
 use super::error::TlsError;
 
 /// A certificate from files, for all connections, whichever name they are for.
 pub(super) struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
-    current: ArcSwap<CertifiedKey>,
+    current: ArcSwap<Current>,
     /// What the files had when they were read last, so that an error is reported once.
     seen: Mutex<Fingerprint>,
+}
+
+/// A certificate with its key, and the names that it is for.
+struct Current {
+    certified: Arc<CertifiedKey>,
+    names: CertificateNames,
 }
 
 type Fingerprint = [u8; 32];
@@ -35,6 +42,21 @@ impl CertificateFiles {
         #[cfg(unix)]
         warn_if_exposed(&key);
         Ok(Self { certificate, key, current: ArcSwap::from_pointee(current), seen: Mutex::new(seen) })
+    }
+
+    /// Reads the files, and returns whether they can be used.
+    pub(super) fn check(certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        parse(certificate, key, read(certificate, key).1?).map(|_| ())
+    }
+
+    /// The names of the current certificate.
+    pub(super) fn names(&self) -> CertificateNames {
+        self.current.load().names.clone()
+    }
+
+    /// Whether the current certificate is for this host name.
+    pub(super) fn names_host(&self, host: &str) -> bool {
+        self.current.load().names.contain(host)
     }
 
     pub(super) fn certificate(&self) -> &Path {
@@ -62,7 +84,10 @@ impl CertificateFiles {
             let files = Arc::clone(self);
             // A network file system may block.
             match tokio::task::spawn_blocking(move || files.reload_if_changed()).await {
-                Ok(Some(Ok(()))) => tracing::info!("reloaded the certificate {}", self.certificate.display()),
+                Ok(Some(Ok(()))) => {
+                    let names = self.names().as_slice().join(", ");
+                    tracing::info!(names, "reloaded the certificate {}", self.certificate.display());
+                }
                 Ok(Some(Err(error))) => tracing::error!("keeping the previous certificate: {error}"),
                 Ok(None) | Err(_) => {}
             }
@@ -72,7 +97,7 @@ impl CertificateFiles {
 
 impl ResolvesServerCert for CertificateFiles {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(Arc::clone(&self.current.load().certified))
     }
 }
 
@@ -98,7 +123,7 @@ fn read(certificate: &Path, key: &Path) -> (Fingerprint, Result<[Vec<u8>; 2], Tl
     (hasher.finalize().into(), contents)
 }
 
-fn parse(certificate: &Path, key: &Path, [chain, secret]: [Vec<u8>; 2]) -> Result<CertifiedKey, TlsError> {
+fn parse(certificate: &Path, key: &Path, [chain, secret]: [Vec<u8>; 2]) -> Result<Current, TlsError> {
     let invalid = |path: &Path, problem: String| TlsError::Invalid { path: path.to_owned(), problem };
     let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| invalid(certificate, format!("expected certificates in PEM: {error}")))?;
@@ -109,13 +134,15 @@ fn parse(certificate: &Path, key: &Path, [chain, secret]: [Vec<u8>; 2]) -> Resul
         let expected = "expected a private key in PEM (PKCS#8, PKCS#1 or SEC1), without a password";
         invalid(key, expected.into())
     })?;
-    CertifiedKey::from_der(chain, secret, &ring::default_provider()).map_err(|error| match error {
+    let names = chain.first().map(CertificateNames::of).unwrap_or_default();
+    let certified = CertifiedKey::from_der(chain, secret, &ring::default_provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
         }
         rustls::Error::InvalidCertificate(_) => invalid(certificate, error.to_string()),
         error => invalid(key, format!("the key cannot be used: {error}")),
-    })
+    })?;
+    Ok(Current { certified: Arc::new(certified), names })
 }
 
 #[cfg(unix)]

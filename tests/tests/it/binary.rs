@@ -19,7 +19,7 @@ pub(crate) async fn start(events: &Path, flags: &[&str]) -> Process {
 
 /// Waits until a server listens. Returns its URL, which it logs.
 pub(crate) async fn listening(server: &Process) -> String {
-    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
+    let line = server.stderr_line(&["listening on ws", "://localhost:"]).await;
     format!("ws://{}", line.split(['(', ')']).nth(1).expect("the address is in brackets"))
 }
 

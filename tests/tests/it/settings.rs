@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use aaw_server::Config;
 use aaw_tests::cargo::artifacts;
+use aaw_tests::tls::Authority;
 use aaw_tests::{HttpRequest, Process, TestServer, WireClient};
 use tokio::process::Command;
 
 use crate::binary::{events, listening};
+use crate::tls::status_of;
 
 /// A running server with a settings file.
 struct Served {
@@ -81,6 +83,30 @@ async fn sighup_applies_what_can_change_and_names_what_cannot() {
         ])
         .await;
     assert_eq!(served.handshake(ORIGIN).await, 101);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_names_of_the_certificate_and_checks_that_of_the_next_start() {
+    let authority = Authority::new();
+    authority.write(&["localhost", "api.example"]);
+    let (cert, key) = (authority.certificate(), authority.key());
+    let settings = |rest: &str| format!("[tls]\ncert = '{}'\nkey = '{}'\n{rest}", cert.display(), key.display());
+    let served = Served::start(&settings("")).await;
+    assert_eq!(status_of(&authority, served.address, "api.example").await, "200");
+    served.write(&format!("allow_hosts = ['other.example']\n{}", settings("")));
+    served.server.signal("HUP").await;
+    served.server.stderr_line(&["changed the setting allow_hosts"]).await;
+    for host in ["api.example", "other.example"] {
+        assert_eq!(status_of(&authority, served.address, host).await, "200", "{host}");
+    }
+
+    served.write("allow_hosts = []\n[tls]\ncert = '/nonexistent/cert.pem'\nkey = '/nonexistent/key.pem'");
+    served.server.signal("HUP").await;
+    served
+        .server
+        .stderr_line(&["keeping the previous settings", "aaw.toml:3:8: tls.cert: cannot read /nonexistent"])
+        .await;
+    assert_eq!(status_of(&authority, served.address, "other.example").await, "200");
 }
 
 #[tokio::test]

@@ -386,6 +386,42 @@ async fn a_new_certificate_applies_to_new_connections_and_a_broken_one_does_not(
     open.send_async::<Value>("ping", (), DEADLINE).await.expect("an open connection goes on");
 }
 
+/// The status of a request for this host.
+pub(crate) async fn status_of(authority: &Authority, addr: SocketAddr, host: &str) -> String {
+    let mut stream = authority.connect(addr, &[]).await;
+    let head = format!("POST /events/ping HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    rest(&mut stream).await.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_names_of_the_certificate_are_those_of_the_server() {
+    let authority = Authority::new();
+    let tls = authority.tls();
+    authority.write(&["localhost", "API.first.example", "*.wild.example"]);
+    tls.reload().expect("a certificate");
+    assert_eq!(tls.names(), ["localhost", "api.first.example", "*.wild.example"]);
+    let server = TestServer::start_with(|config| config.tls = Some(tls.clone())).await;
+    let status = async |host: &str| status_of(&authority, server.addr, host).await;
+    for (host, expected) in [
+        ("api.first.example", "200"),
+        ("api.First.example:8443", "200"),
+        ("a.wild.example", "200"),
+        ("wild.example", "403"),
+        ("a.b.wild.example", "403"),
+        ("api.second.example", "403"),
+    ] {
+        assert_eq!(status(host).await, expected, "{host}");
+    }
+
+    // Other settings change, then the certificate.
+    server.handle.update_config(aaw_server::Config { max_connections: 7, ..aaw_server::Config::default() });
+    assert_eq!(status("api.first.example").await, "200");
+    authority.write(&["localhost", "api.second.example"]);
+    tls.reload().expect("a new certificate");
+    assert_eq!((&*status("api.first.example").await, &*status("api.second.example").await), ("403", "200"));
+}
+
 /// Takes as long as the interval of the checks.
 #[tokio::test]
 async fn a_certificate_that_changes_is_noticed_while_the_server_runs() {

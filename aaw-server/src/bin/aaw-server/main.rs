@@ -85,7 +85,7 @@ async fn run(cli: Cli, passed: Vec<PassedListener>, stderr: &LineQueue) -> Resul
         }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,
-        Some(ServerCommand::Config(args)) => settings::run_config(&args),
+        Some(ServerCommand::Config(args)) => settings::run_config(&args, tls::check),
         Some(ServerCommand::Completions { shell }) => Ok(cli::print_completions(shell)?),
         Some(ServerCommand::Man) => Ok(cli::print_man_page()?),
     }

@@ -48,7 +48,7 @@ pub(crate) async fn serve(
         tracing::warn!("{warning}");
     }
     let started = tokio::select! {
-        started = start(&settings.values, &passed) => started?,
+        started = start(&settings, &passed) => started?,
         () = &mut shutdown => return Ok(()),
     };
     // The server has its own handles.
@@ -60,7 +60,8 @@ pub(crate) async fn serve(
     }
     if let (Some(file), Some(reload)) = (settings.file.clone(), reload) {
         let server = server.handle();
-        let reloader = Reloader { args, settings, server, set_log_level, shutdown_timeout };
+        let check_files = tls::check;
+        let reloader = Reloader { args, settings, server, set_log_level, check_files, shutdown_timeout };
         // Ends with the program.
         tokio::spawn(reloader.run(file, reload));
     }
@@ -94,15 +95,13 @@ struct StartedServer {
 }
 
 /// Builds and loads the events, and starts the server.
-async fn start(values: &Values, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
-    let Values { config, auth, program } = values;
+async fn start(settings: &Settings, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
+    let Values { config, auth, program } = &settings.values;
     file_limit::raise(config.max_connections);
-    let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     let mut config = config.clone();
     // Checked before a build that may take minutes.
-    config.tls = tls::open(&program.tls, config.http.static_dir.as_deref())?;
-    // The certificate says that these are names of the server.
-    config.allow_hosts.extend(program.tls.hosts.iter().filter_map(|name| name.parse().ok()));
+    config.tls = tls::open(settings)?;
+    let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     if passed.is_empty() {
         config.probe().await?;
     } else if !config.listen.is_empty() {
@@ -112,8 +111,8 @@ async fn start(values: &Values, passed: &[PassedListener]) -> Result<StartedServ
         let store = open_store(file, config.http.static_dir.as_deref()).await?;
         config.auth = Some(Auth { store: Arc::new(store), ..auth.clone() });
     } else if program.own_log_ins {
-        let Auth { store, allow_registration, bearer_tokens, .. } = Auth::own_log_ins();
-        config.auth = Some(Auth { store, allow_registration, bearer_tokens, ..auth.clone() });
+        // The settings of `auth` concern stored users.
+        config.auth = Some(Auth::own_log_ins());
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = program.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
@@ -148,6 +147,7 @@ async fn start(values: &Values, passed: &[PassedListener]) -> Result<StartedServ
     };
     let has_names = !config.allow_hosts.is_empty()
         || !config.allow_origins.is_empty()
+        || config.tls.as_ref().is_some_and(|tls| !tls.names().is_empty())
         || server.addresses().iter().any(|address| is_name(host_of(&config, address)));
     if server.addresses().iter().any(is_public) && !has_names {
         tracing::info!(

@@ -1,5 +1,10 @@
-//! Values that contradict each other.
+//! Values that contradict each other, and those without effect.
 
+use std::time::Duration;
+
+use aaw_server::config::ListenAddress;
+
+use super::choices::LogFormat;
 use super::values::Values;
 
 /// A contradiction: the settings that it is about, and what must hold.
@@ -70,4 +75,43 @@ pub(super) fn find(values: &Values) -> Vec<Contradiction> {
     ];
     let broken = rules.into_iter().filter(|(holds, ..)| !holds);
     broken.map(|(_, keys, expected)| Contradiction { keys, expected }).collect()
+}
+
+/// Why a setting has no effect together with the other values; `None` if it has one.
+pub(super) fn why_without_effect(key: &str, values: &Values) -> Option<&'static str> {
+    let Values { config, program, .. } = values;
+    let (is_without_effect, reason) = match key {
+        "tls.cache" | "tls.email" | "tls.directory" => {
+            (program.tls.hosts.is_empty(), "it is for certificates by ACME, and tls.hosts (--tls) is empty")
+        }
+        "max_http2_streams" => {
+            (program.tls.cert.is_none() && program.tls.hosts.is_empty(), "HTTP/2 needs tls.cert or tls.hosts")
+        }
+        "auth.file" | "auth.own_log_ins" => return None,
+        key if key.starts_with("auth.") => {
+            (program.auth_file.is_none(), "no users and sessions are stored, since auth.file (--auth) is off")
+        }
+        "forwarded_header" => (config.trusted_proxies.is_empty(), "trusted_proxies is empty"),
+        "host" => (!config.listen.is_empty(), "listen has the addresses"),
+        "port" => {
+            let has_its_own = |address: &ListenAddress| !matches!(address, ListenAddress::Tcp { port: None, .. });
+            let is_unused = !config.listen.is_empty() && config.listen.iter().all(has_its_own);
+            (is_unused, "each address of listen has its own")
+        }
+        "unix_socket_mode" => {
+            let is_unix = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_));
+            (!config.listen.iter().any(is_unix), "listen has no Unix socket")
+        }
+        "handshake_rate_per_address" | "call_rate_per_address" | "input_rate_per_address" => {
+            (config.contention_delay == Duration::MAX, "contention_delay is never")
+        }
+        "max_away_connections" | "max_away_connections_per_address" | "max_unacknowledged_bytes" => {
+            (config.resumption_window.is_zero(), "resumption_window is zero")
+        }
+        "max_missed_heartbeats" => (config.heartbeat_interval == Duration::MAX, "heartbeat_interval is never"),
+        "replaced_events_timeout" => (program.watch.is_none(), "watch is off"),
+        "log_body_limit" => (program.log != LogFormat::Json, "it is for the lines of calls, and log is not json"),
+        _ => return None,
+    };
+    is_without_effect.then_some(reason)
 }

@@ -25,7 +25,6 @@ impl WatchMode {
 }
 
 /// What is logged, and in which format.
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Messages for people, to standard error.

@@ -1,12 +1,12 @@
 //! The forms of values: how they are written in the settings file, in variables and in flags, and what is valid.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aaw_server::auth::RateLimit;
-use aaw_server::config::{
-    AllowedHost, AllowedOrigin, ForwardedHeader, InvalidForwardedHeader, InvalidHost, InvalidListenAddress,
-    InvalidOrigin, InvalidPathPrefix, InvalidTrustedProxy, ListenAddress, PathPrefix, TrustedProxy,
-};
+use aaw_server::config::{AllowedHost, AllowedOrigin, ForwardedHeader, ListenAddress, PathPrefix, TrustedProxy};
+use aaw_server::tls::Acme;
 use tracing_subscriber::EnvFilter;
 
 /// No upper bound of a [`Kind::Number`] other than that of the field.
@@ -63,10 +63,12 @@ pub(super) enum Kind {
     ForwardedHeader,
     /// A path below which the server is reached.
     PathPrefix,
-    /// A list of texts.
-    Texts,
-    /// A text; the empty one stands for none.
-    TextOrNone,
+    /// A list of host names that a certificate is obtained for, as [`Origins`](Self::Origins).
+    Domains,
+    /// An e-mail address; the empty text stands for none.
+    EmailOrNone,
+    /// The URL of an ACME directory.
+    DirectoryUrl,
     /// The permissions of a file, in octal.
     Mode,
     /// A rate limit: `10 then 1 per 30s`.
@@ -99,7 +101,7 @@ pub(super) enum Value {
 }
 
 impl Kind {
-    /// Parses a value. The error says what was expected, without the value.
+    /// Parses a value. The error says what was expected; the caller names the value. Of a list, it names the element.
     pub(super) fn parse(self, text: &str) -> Result<Value, String> {
         let parsed = match self {
             Self::Text => Some(Value::Text(text.to_owned())).filter(|_| !text.is_empty()),
@@ -112,36 +114,25 @@ impl Kind {
             Self::Switch => parse_switch(text).map(Value::Switch),
             Self::OpenOrOff if text == "open" => Some(Value::Switch(true)),
             Self::OpenOrOff => parse_switch(text).map(Value::Switch),
-            Self::Path | Self::TextOrNone => {
-                Some(Value::OptionalText(Some(text.to_owned()).filter(|text| !text.is_empty())))
-            }
+            Self::Path => Some(Value::OptionalText(Some(text.to_owned()).filter(|text| !text.is_empty()))),
             Self::PathOrOff => {
                 Some(Value::OptionalText(Some(text.to_owned()).filter(|text| !matches!(&**text, "" | "off"))))
             }
-            Self::Origins => {
-                let origins = list(text).map(str::parse).collect::<Result<_, _>>();
-                return origins.map(Value::Origins).map_err(|error: InvalidOrigin| error.to_string());
+            Self::Origins => return parse_list(text).map(Value::Origins),
+            Self::Hosts => return parse_list(text).map(Value::Hosts),
+            Self::Addresses => return parse_list(text).map(Value::Addresses),
+            Self::Proxies => return parse_list(text).map(Value::Proxies),
+            Self::ForwardedHeader => return parse_as(text).map(Value::ForwardedHeader),
+            Self::PathPrefix => return parse_as(text).map(Value::PathPrefix),
+            Self::Domains => {
+                let domains: Vec<_> = list(text).map(str::to_owned).collect();
+                Some(domains).filter(|domains| domains.iter().all(|name| Acme::is_valid_domain(name))).map(Value::Texts)
             }
-            Self::Hosts => {
-                let hosts = list(text).map(str::parse).collect::<Result<_, _>>();
-                return hosts.map(Value::Hosts).map_err(|error: InvalidHost| error.to_string());
+            Self::EmailOrNone => {
+                let is_valid = text.is_empty() || is_email(text);
+                is_valid.then(|| Value::OptionalText(Some(text.to_owned()).filter(|text| !text.is_empty())))
             }
-            Self::Addresses => {
-                let addresses = list(text).map(str::parse).collect::<Result<_, _>>();
-                return addresses.map(Value::Addresses).map_err(|error: InvalidListenAddress| error.to_string());
-            }
-            Self::Proxies => {
-                let proxies = list(text).map(str::parse).collect::<Result<_, _>>();
-                return proxies.map(Value::Proxies).map_err(|error: InvalidTrustedProxy| error.to_string());
-            }
-            Self::ForwardedHeader => {
-                let header = text.parse().map(Value::ForwardedHeader);
-                return header.map_err(|error: InvalidForwardedHeader| error.to_string());
-            }
-            Self::PathPrefix => {
-                return text.parse().map(Value::PathPrefix).map_err(|error: InvalidPathPrefix| error.to_string());
-            }
-            Self::Texts => Some(Value::Texts(list(text).map(str::to_owned).collect())),
+            Self::DirectoryUrl => Acme::is_valid_directory_url(text).then(|| Value::Text(text.to_owned())),
             Self::Mode => u64::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).map(Value::Number),
             Self::Rate => parse_rate(text).map(Value::Rate),
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
@@ -183,8 +174,9 @@ impl Kind {
             Self::Proxies => "a list of proxies, such as 127.0.0.1, 10.0.0.0/8 or unix".into(),
             Self::ForwardedHeader => "x-forwarded-for or forwarded".into(),
             Self::PathPrefix => "a path such as /app".into(),
-            Self::Texts => "a list of texts".into(),
-            Self::TextOrNone => "a text".into(),
+            Self::Domains => "a list of host names without wildcards, such as api.example.com".into(),
+            Self::EmailOrNone => "an e-mail address".into(),
+            Self::DirectoryUrl => "a URL that begins with https://".into(),
             Self::Mode => "permissions in octal, such as 660 or 666".into(),
             Self::Rate => "a rate limit such as 10 then 1 per 30s, with a burst of at least 1".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
@@ -208,7 +200,9 @@ impl Kind {
             Self::Proxies => "CIDR",
             Self::ForwardedHeader => "HEADER",
             Self::PathPrefix => "PATH",
-            Self::Texts | Self::TextOrNone => "TEXT",
+            Self::Domains => "HOST",
+            Self::EmailOrNone => "EMAIL",
+            Self::DirectoryUrl => "URL",
             Self::Mode => "MODE",
             Self::Rate => "RATE",
             Self::Choice(_) => "HOW",
@@ -218,7 +212,7 @@ impl Kind {
 
     /// Whether a value is a list: an array in the file, and a flag that may be given several times.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Hosts | Self::Addresses | Self::Proxies | Self::Texts)
+        matches!(self, Self::Origins | Self::Hosts | Self::Addresses | Self::Proxies | Self::Domains)
     }
 
     /// Writes a value as text, in the form that [`parse`](Self::parse) reads.
@@ -237,14 +231,14 @@ impl Kind {
             (_, Value::OptionalText(Some(path))) => path.clone(),
             (Self::PathOrOff, Value::OptionalText(None)) => "off".into(),
             (_, Value::OptionalText(None)) => String::new(),
-            (_, Value::Origins(origins)) => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-            (_, Value::Hosts(hosts)) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-            (_, Value::Addresses(addresses)) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-            (_, Value::Proxies(proxies)) => proxies.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            (_, Value::Origins(origins)) => join(origins),
+            (_, Value::Hosts(hosts)) => join(hosts),
+            (_, Value::Addresses(addresses)) => join(addresses),
+            (_, Value::Proxies(proxies)) => join(proxies),
             (_, Value::ForwardedHeader(header)) => header.to_string(),
             // The root is an empty one.
             (_, Value::PathPrefix(prefix)) => format!("/{}", prefix.as_str().trim_start_matches('/')),
-            (_, Value::Texts(texts)) => texts.join(","),
+            (_, Value::Texts(texts)) => join(texts),
             (_, Value::Rate(RateLimit { burst, refill_interval })) => {
                 format!("{burst} then 1 per {}", time_text(*refill_interval))
             }
@@ -274,6 +268,34 @@ impl Kind {
 /// The elements of a list, which may have spaces after their commas.
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Parses each element of a list.
+fn parse_list<T: FromStr<Err: Display>>(text: &str) -> Result<Vec<T>, String> {
+    let parse = |element: &str| {
+        let is_alone = element == text;
+        parse_as(element).map_err(|expected| if is_alone { expected } else { format!("{element:?}: {expected}") })
+    };
+    list(text).map(parse).collect()
+}
+
+/// Parses a type of the library, whose errors begin with the value.
+fn parse_as<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| {
+        let error = error.to_string();
+        let without_value = error.split_once(&format!("{text:?}: ")).map(|(_, expected)| expected.to_owned());
+        without_value.unwrap_or(error)
+    })
+}
+
+fn is_email(text: &str) -> bool {
+    let parts = text.split_once('@').filter(|(name, domain)| !name.is_empty() && !domain.is_empty());
+    parts.is_some_and(|(name, _)| !name.contains(':')) && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// The elements with commas between them.
+fn join(elements: &[impl ToString]) -> String {
+    elements.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn toml_list(elements: &[impl ToString]) -> String {
@@ -410,6 +432,35 @@ mod tests {
             Kind::LogLevel,
             &[("info,aaw_server=debug", Some("info,aaw_server=debug")), ("", None), ("a=loud", None)],
         );
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_the_value() {
+        for (kind, text) in [
+            (Kind::Origins, "a.example"),
+            (Kind::Hosts, "https://a.example"),
+            (Kind::Addresses, "localhost:x"),
+            (Kind::Proxies, "proxy.example"),
+            (Kind::ForwardedHeader, "x-real-ip"),
+            (Kind::PathPrefix, "app"),
+            (Kind::Domains, "*.a.example"),
+            (Kind::EmailOrNone, "mailto:a@b.example"),
+            (Kind::DirectoryUrl, "http://ca.example/dir"),
+        ] {
+            let error = kind.parse(text).expect_err(text);
+            assert!(error.contains("expected") && !error.contains(&format!("{text:?}")), "{error}");
+        }
+        let error = Kind::Addresses.parse("[::]:443,localhost:x").expect_err("one is invalid");
+        assert!(error.starts_with("\"localhost:x\": the port is no number"), "{error}");
+    }
+
+    #[test]
+    fn settings_of_acme_are_names_an_address_and_a_url() {
+        let names =
+            [("a.example, b.example", Some("a.example,b.example")), ("", Some("")), ("127.0.0.1", None), ("a b", None)];
+        check(Kind::Domains, &names);
+        check(Kind::EmailOrNone, &[("a@b.example", Some("a@b.example")), ("", Some("")), ("a", None), ("a@", None)]);
+        check(Kind::DirectoryUrl, &[("https://ca.example/dir", Some("https://ca.example/dir")), ("https://", None)]);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Checks the files that settings name, as far as a server cannot start without them.
+pub(crate) type CheckFiles = fn(&Settings) -> Result<(), SettingsError>;
+
 /// The variables of the environment.
 pub(super) struct Environment<'a> {
     pub(super) get: &'a dyn Fn(&str) -> Option<OsString>,
@@ -95,6 +98,7 @@ impl Settings {
         problems.extend(settings.check_variables(environment));
         if problems.is_empty() {
             problems = settings.contradictions();
+            settings.warnings.extend(settings.without_effect());
         }
         // Those of the file in its order, which is not that of the table, and the others after them.
         problems.sort_by_key(|problem| match problem.source {
@@ -132,6 +136,26 @@ impl Settings {
             }
         }
         problems
+    }
+
+    /// The error of one setting, with where its value is from.
+    pub(crate) fn error(&self, key: &'static str, problem: &dyn std::fmt::Display) -> SettingsError {
+        let source = SETTINGS.iter().zip(&self.sources).find(|(setting, _)| setting.key == key);
+        let source = source.map(|(_, source)| source.clone());
+        SettingsError(vec![Problem { source, key: key.to_owned(), message: format!("{key}: {problem}") }])
+    }
+
+    /// The settings that have no effect, with where they are from and why. Those with their defaults are left out: they are in the
+    /// output of `aaw-server config`, from which files are made.
+    fn without_effect(&self) -> Vec<String> {
+        let default = Values::default();
+        let is_changed = |setting: &Setting| (setting.get)(&self.values) != (setting.get)(&default);
+        let changed = SETTINGS.iter().zip(&self.sources).filter(|(setting, _)| is_changed(setting));
+        let warnings = changed.filter_map(|(setting, source)| {
+            let reason = checks::why_without_effect(setting.key, &self.values)?;
+            Some(format!("{} ({source}) has no effect: {reason}", setting.key))
+        });
+        warnings.collect()
     }
 
     /// What contradicts each other, with where it is from.
@@ -177,11 +201,7 @@ fn invalid(setting: &Setting, text: &str, source: Source, expected: &str) -> Pro
     let key = setting.key;
     let shown: String = text.chars().take(MAX_SHOWN).collect();
     let ellipsis = if shown.len() < text.len() { "…" } else { "" };
-    let message = match expected.strip_prefix("invalid ") {
-        // The message has the value.
-        Some(_) => format!("{key}: {expected}"),
-        None => format!("{key}: invalid value \"{}{ellipsis}\": {expected}", shown.escape_debug()),
-    };
+    let message = format!("{key}: invalid value \"{}{ellipsis}\": {expected}", shown.escape_debug());
     Problem { source: Some(source), key: key.to_owned(), message }
 }
 
@@ -307,6 +327,59 @@ mod tests {
                  AAW_MAX_MESSAGE_BYTES): an upload must be able to buffer an item of the largest size",
             ]
         );
+    }
+
+    #[test]
+    fn settings_without_effect_are_named_with_their_sources() {
+        let warnings = |flags: &[(&'static str, &str)], file: &str| load(flags, &[], file).unwrap().warnings;
+        let acme = "[tls]\ncache = 'x'\nemail = 'a@b.example'\ndirectory = 'https://ca.example/dir'";
+        let expected = [
+            "tls.cache (aaw.toml:2:9) has no effect: it is for certificates by ACME, and tls.hosts (--tls) is empty",
+            "tls.email (aaw.toml:3:9) has no effect: it is for certificates by ACME, and tls.hosts (--tls) is empty",
+            "tls.directory (aaw.toml:4:13) has no effect: it is for certificates by ACME, and tls.hosts (--tls) is empty",
+        ];
+        let found: Vec<_> = warnings(&[], acme).iter().map(|warning| at_file(warning)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(warnings(&[("tls.hosts", "a.example")], acme), [""; 0]);
+
+        let one = |key: &'static str, text: &str, others: &[(&'static str, &str)]| {
+            warnings(&[&[(key, text)], others].concat(), "").join("\n")
+        };
+        for (key, text, with) in [
+            ("auth.session_lifetime", "1h", ("auth.file", "users.sqlite")),
+            ("auth.failed_logins_per_ip", "1 then 1 per 1h", ("auth.file", "users.sqlite")),
+            ("forwarded_header", "forwarded", ("trusted_proxies", "127.0.0.1")),
+            ("port", "7", ("listen", "127.0.0.1")),
+            ("unix_socket_mode", "600", ("listen", "unix:/run/x.sock")),
+            ("log_body_limit", "7", ("log", "json")),
+            ("replaced_events_timeout", "7s", ("watch", "auto")),
+            ("max_http2_streams", "7", ("tls.hosts", "a.example")),
+        ] {
+            let others: &[_] = if key == "port" { &[("listen", "127.0.0.1:8")] } else { &[] };
+            let warning = one(key, text, others);
+            assert!(warning.starts_with(&format!("{key} (flag --")) && warning.contains("has no effect"), "{warning}");
+            assert_eq!(one(key, text, &[with]), "", "{key}");
+        }
+        for (key, text, with) in [
+            ("host", "::", ("listen", "127.0.0.1")),
+            ("call_rate_per_address", "7", ("contention_delay", "never")),
+            ("max_away_connections", "7", ("resumption_window", "0s")),
+            ("max_missed_heartbeats", "7", ("heartbeat_interval", "never")),
+            ("auth.bearer_tokens", "true", ("auth.own_log_ins", "true")),
+        ] {
+            // A value that is the default has none to warn about.
+            let is_default = key == "auth.bearer_tokens";
+            assert_eq!(one(key, text, &[with]).contains(&format!("{key} (flag --")), !is_default, "{key}");
+            assert_eq!(one(key, text, &[]), "", "{key}");
+        }
+    }
+
+    /// A message without the folder of the file.
+    fn at_file(message: &str) -> String {
+        let (before, rest) = message.split_once('(').unwrap();
+        let (path, after) = rest.split_once("aaw.toml").unwrap();
+        assert!(path.starts_with('/'), "{message}");
+        format!("{before}(aaw.toml{after}")
     }
 
     #[test]

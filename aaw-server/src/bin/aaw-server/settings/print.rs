@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 
 use super::arguments::ServeArgs;
-use super::load::Settings;
+use super::load::{CheckFiles, Settings};
 use super::setting::Setting;
 use super::table::SETTINGS;
 
@@ -21,16 +21,20 @@ const HEADER: &str = "\
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
-    /// Print nothing if the settings are valid, except for warnings; the exit code is 2 if they are invalid
+    /// Print nothing if the settings are valid and the files of a certificate can be used, except for warnings; otherwise
+    /// the exit code is 2
     #[arg(long)]
     check: bool,
     #[command(flatten)]
     serve: ServeArgs,
 }
 
-/// Prints the effective settings, or only checks them.
-pub(crate) fn run(args: &ConfigArgs) -> Result<(), Box<dyn Error>> {
+/// Prints the effective settings, or only checks them, together with the files that `check_files` reads.
+pub(crate) fn run(args: &ConfigArgs, check_files: CheckFiles) -> Result<(), Box<dyn Error>> {
     let settings = Settings::load(&args.serve)?;
+    if args.check {
+        check_files(&settings)?;
+    }
     for warning in &settings.warnings {
         writeln!(io::stderr(), "warning: {warning}")?;
     }

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::arguments::ServeArgs;
 use super::file::Fingerprint;
-use super::load::Settings;
+use super::load::{CheckFiles, Settings};
 use super::setting::SettingsError;
 use super::table::SETTINGS;
 use crate::file_limit;
@@ -33,6 +33,8 @@ pub(crate) struct Reloader {
     pub(crate) settings: Settings,
     pub(crate) server: Handle,
     pub(crate) set_log_level: SetLogLevel,
+    /// For settings of files that have changed, so that the next start does not fail.
+    pub(crate) check_files: CheckFiles,
     /// The time after which the program ends itself when it does not stop.
     pub(crate) shutdown_timeout: Arc<Mutex<Duration>>,
 }
@@ -61,13 +63,22 @@ impl Reloader {
     }
 
     async fn reload(&mut self, file: &Path) {
-        let args = self.args.clone();
-        let loaded = match spawn_blocking(move || Settings::load(&args)).await {
+        let (args, check_files) = (self.args.clone(), self.check_files);
+        let running_tls = self.settings.values.program.tls.clone();
+        let load = move || {
+            let new = Settings::load(&args)?;
+            // Of the files in use, the server reports each change by itself.
+            if new.values.program.tls != running_tls {
+                check_files(&new)?;
+            }
+            Ok(new)
+        };
+        let loaded = match spawn_blocking(load).await {
             Ok(loaded) => loaded,
             // The program is ending.
             Err(_) => return,
         };
-        if let Err(error) = loaded.and_then(|new| self.apply(new)) {
+        if let Err(error) = loaded.and_then(|new: Settings| self.apply(new)) {
             for problem in error.0 {
                 tracing::error!("keeping the previous settings: {problem}");
             }

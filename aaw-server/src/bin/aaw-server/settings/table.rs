@@ -187,13 +187,15 @@ fn program_settings() -> Vec<Setting> {
         )
         .named("own-log-ins")
         .optional("true")
+        .with_equals()
         .common(),
         setting!(
             "tls.cert",
             restart,
             Kind::Path,
             Doc::Text(
-                "Speak TLS, with the certificate chain in this PEM file, which is read again when it changes. Default: none, plain HTTP."
+                "Speak TLS, with the certificate chain in this PEM file, which is read again when it changes. Requests may name the server \
+                 by its names. Default: none, plain HTTP."
             ),
             program.tls.cert
         )
@@ -211,7 +213,7 @@ fn program_settings() -> Vec<Setting> {
         setting!(
             "tls.hosts",
             restart,
-            Kind::Texts,
+            Kind::Domains,
             Doc::Text(
                 "Speak TLS, with a certificate for these names that is obtained and renewed by ACME; the authority has to reach the server \
                  at port 443 of each name; accepts the terms of service of the authority. Default: none."
@@ -232,7 +234,7 @@ fn program_settings() -> Vec<Setting> {
         setting!(
             "tls.email",
             restart,
-            Kind::TextOrNone,
+            Kind::EmailOrNone,
             Doc::Text(
                 "Where the authority of tls.hosts reports problems. Default: none."
             ),
@@ -242,7 +244,7 @@ fn program_settings() -> Vec<Setting> {
         setting!(
             "tls.directory",
             restart,
-            Kind::Text,
+            Kind::DirectoryUrl,
             Doc::Text(
                 "The ACME directory of the authority of tls.hosts; its own certificate must be trusted by the system, or be in the file \
                  that SSL_CERT_FILE names. Default that of Let's Encrypt."

@@ -34,7 +34,7 @@ pub(crate) struct Program {
 }
 
 /// Where the certificate of the server is from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
     pub(crate) cert: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
