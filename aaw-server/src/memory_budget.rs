@@ -37,6 +37,10 @@ pub(crate) const STEP: usize = 4 << 10;
 /// Stands for no call: where a call is identified, the task that has the connection.
 const OWNER: u64 = 0;
 
+/// What a call that runs as a task takes, besides its entry among the calls of its connection, what the client has sent for it
+/// and its response, in bytes: the task, its budget and its handler. Measured with a handler that waits for a timer.
+pub(crate) const RUNNING_CALL: usize = 768;
+
 /// The part of a limit that is freed when it is reached, so that the search for the connections that hold most is rare.
 const FREED_PART: usize = 16;
 
@@ -87,6 +91,9 @@ struct Group {
 pub(crate) struct ConnectionBudget {
     address: Arc<AddressBudget>,
     used: AtomicUsize,
+    /// What is held besides, in whole steps: what only handlers can free by running, so that it must not stop them. It counts
+    /// for the address and the process, not for the connection's limit.
+    unlimited: AtomicUsize,
     /// The call that may continue beyond the limit; 0 for none.
     exempt: AtomicU64,
     /// What waits until less is used, until the exempt call is over, or until the connection is refused: calls, and as
@@ -189,8 +196,8 @@ impl ProcessBudget {
             }
         }
         candidates.sort_unstable_by_key(|(held, _)| *held);
-        // The last one stays: its own limit bounds it.
-        candidates.pop();
+        // The last one stays, since its own limit bounds it. Uploads have another one, which may be higher than this.
+        candidates.pop_if(|(_, holder)| holder.unlimited.load(Ordering::Relaxed) < limit);
         let remaining = limit - limit / FREED_PART;
         let mut excess = held.saturating_sub(leaving + remaining);
         let count = candidates.iter().position(|(Reverse(held), _)| {
@@ -252,6 +259,7 @@ impl ConnectionBudget {
         Arc::new(Self {
             address,
             used: AtomicUsize::new(0),
+            unlimited: AtomicUsize::new(0),
             exempt: AtomicU64::new(0),
             waiters: Mutex::default(),
             is_listed: AtomicBool::new(false),
@@ -271,7 +279,7 @@ impl ConnectionBudget {
 
     /// Returns what is counted of this connection for its address and the process.
     fn counted(&self) -> usize {
-        whole_steps(self.used.load(Ordering::SeqCst))
+        whole_steps(self.used.load(Ordering::SeqCst)) + self.unlimited.load(Ordering::SeqCst)
     }
 
     /// Creates the budget of something that outlives this connection, with a limit of its own, for the same address.
@@ -410,12 +418,27 @@ impl ConnectionBudget {
             let after = before - (from - to);
             let steps = whole_steps(before) - whole_steps(after);
             if steps > 0 {
-                self.subtract(steps, after);
+                self.subtract(steps);
             }
             let limit = self.limit();
             if before >= limit && after < limit {
                 self.wake_all();
             }
+        }
+    }
+
+    /// Counts what does not count for the connection's limit. Only the task that has the connection does so. Less than a step
+    /// counts as nothing, so that a few small calls touch no memory that others use.
+    fn set_unlimited(self: &Arc<Self>, bytes: usize) {
+        let (before, after) = (self.unlimited.load(Ordering::Relaxed), whole_steps(bytes));
+        if before == after {
+            return;
+        }
+        self.unlimited.store(after, Ordering::SeqCst);
+        if after > before {
+            self.add(after - before);
+        } else {
+            self.subtract(before - after);
         }
     }
 
@@ -434,11 +457,11 @@ impl ConnectionBudget {
     }
 
     /// Subtracts from what the address and the process hold.
-    fn subtract(&self, bytes: usize, rest: usize) {
+    fn subtract(&self, bytes: usize) {
         let process = &self.address.process;
         self.address.all.subtract(bytes, process.limits.address);
         process.all.subtract(bytes, process.limits.total);
-        if rest < STEP {
+        if self.counted() == 0 {
             self.is_refused.store(false, Ordering::SeqCst);
             // Those that wait for a refusal, too, so that a connection at rest keeps no list of them.
             self.wake_all();
@@ -516,6 +539,34 @@ impl HeldBytes {
 impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.budget.change(self.bytes, 0);
+    }
+}
+
+/// What the task of a connection holds, counted until this is dropped. A connection has one.
+#[derive(Debug)]
+pub(crate) struct ConnectionHeld(HeldBytes);
+
+impl ConnectionHeld {
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>) -> Self {
+        Self(HeldBytes::new(budget))
+    }
+
+    /// Counts what the connection holds now: what its client can free, and what only its handlers can.
+    pub(crate) fn set(&mut self, limited: usize, unlimited: usize) {
+        self.0.set(limited);
+        self.0.budget.set_unlimited(unlimited);
+    }
+
+    /// Returns what counts the first of both. The second is not held any more.
+    pub(crate) fn into_limited(mut self) -> HeldBytes {
+        let none = HeldBytes::new(&self.0.budget);
+        std::mem::replace(&mut self.0, none)
+    }
+}
+
+impl Drop for ConnectionHeld {
+    fn drop(&mut self) {
+        self.0.budget.set_unlimited(0);
     }
 }
 

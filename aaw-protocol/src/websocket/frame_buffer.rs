@@ -159,6 +159,12 @@ impl Frames {
         self.tail.capacity()
     }
 
+    /// Returns the bytes of memory that all frames take. What is shared with other buffers counts in full.
+    pub fn memory(&self) -> usize {
+        let of_parts = self.len - (self.tail.len() - self.tail_written);
+        of_parts + self.parts.capacity() * size_of::<Bytes>() + self.tail.capacity() + self.pushes.memory()
+    }
+
     /// Returns how many of these bytes belong to [pushes](Self::push).
     pub fn pushed(&self) -> usize {
         self.pushes.pushed()
@@ -186,6 +192,7 @@ impl Frames {
         self.messages += frame.messages;
         self.count(true, frame.frame.len());
         if frame.frame.len() < MIN_SHARED {
+            self.end_full_tail(frame.frame.len());
             self.tail.extend_from_slice(&frame.frame);
         } else {
             self.append_part(frame.frame.clone());
@@ -346,10 +353,14 @@ impl Frames {
         }
         let tail = &other.tail[other.tail_written..];
         if tail.len() > KEPT_CAPACITY {
-            let mut tail = Bytes::from(std::mem::take(&mut other.tail));
+            let mut tail = std::mem::take(&mut other.tail);
+            // It may have grown to twice its length. Only a log keeps it for long.
+            tail.shrink_to_fit();
+            let mut tail = Bytes::from(tail);
             tail.advance(other.tail_written);
             self.append_part(tail);
         } else {
+            self.end_full_tail(tail.len());
             self.tail.extend_from_slice(tail);
         }
         other.clear();
@@ -431,14 +442,35 @@ impl Frames {
     }
 
     fn append_part(&mut self, part: Bytes) {
-        if !self.tail.is_empty() {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.tail_written));
+        self.end_tail();
+        self.parts.push_back(part);
+    }
+
+    /// Makes the tail a part, so that another one begins. It is copied if it is a small piece of its memory, which is then used
+    /// again: a header would otherwise leave with all that its buffer keeps.
+    fn end_tail(&mut self) {
+        let tail = &self.tail[self.tail_written..];
+        if tail.len() < self.tail.capacity() / 2 {
+            let tail = Bytes::copy_from_slice(tail);
+            self.tail.clear();
+            self.tail_written = 0;
             if !tail.is_empty() {
                 self.parts.push_back(tail);
             }
+        } else if !tail.is_empty() {
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.tail_written));
+            self.parts.push_back(tail);
         }
-        self.parts.push_back(part);
+    }
+
+    /// Begins another tail if this one would have to grow much for `additional` bytes. The log of a client that does not read
+    /// would otherwise have up to twice the memory of what it contains, and be copied whenever it grows.
+    #[inline]
+    fn end_full_tail(&mut self, additional: usize) {
+        if self.tail.len() + additional > KEPT_CAPACITY {
+            self.end_tail();
+        }
     }
 
     fn clear(&mut self) {
