@@ -427,19 +427,22 @@ impl ConnectionBudget {
         }
     }
 
-    /// Counts what does not count for the connection's limit. Only the task that has the connection does so. Less than a step
-    /// counts as nothing, so that a few small calls touch no memory that others use.
+    /// As [`change`](Self::change), for what does not count for the connection's limit. Less than a step counts as nothing, so
+    /// that a few small calls touch no memory that others use.
+    fn change_unlimited(self: &Arc<Self>, from: usize, to: usize) {
+        let (from, to) = (whole_steps(from), whole_steps(to));
+        if to > from {
+            self.unlimited.fetch_add(to - from, Ordering::SeqCst);
+            self.add(to - from);
+        } else if from > to {
+            self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
+            self.subtract(from - to);
+        }
+    }
+
+    /// As [`change_unlimited`](Self::change_unlimited), if nothing else changes it.
     fn set_unlimited(self: &Arc<Self>, bytes: usize) {
-        let (before, after) = (self.unlimited.load(Ordering::Relaxed), whole_steps(bytes));
-        if before == after {
-            return;
-        }
-        self.unlimited.store(after, Ordering::SeqCst);
-        if after > before {
-            self.add(after - before);
-        } else {
-            self.subtract(before - after);
-        }
+        self.change_unlimited(self.unlimited.load(Ordering::Relaxed), bytes);
     }
 
     /// Adds to what the address and the process hold.
@@ -542,7 +545,32 @@ impl Drop for HeldBytes {
     }
 }
 
-/// What the task of a connection holds, counted until this is dropped. A connection has one.
+/// What the handler of a call over HTTP holds besides its response, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldByHandler {
+    budget: Arc<ConnectionBudget>,
+    bytes: usize,
+}
+
+impl HeldByHandler {
+    /// `None` if it is too little to count.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Option<Self> {
+        (bytes >= STEP).then(|| {
+            budget.change_unlimited(0, bytes);
+            Self { budget: Arc::clone(budget), bytes }
+        })
+    }
+}
+
+impl Drop for HeldByHandler {
+    fn drop(&mut self) {
+        self.budget.change_unlimited(self.bytes, 0);
+    }
+}
+
+/// What the task of a WebSocket holds, counted until this is dropped. Each has one, and a budget that it shares with no calls
+/// over HTTP.
 #[derive(Debug)]
 pub(crate) struct ConnectionHeld(HeldBytes);
 
