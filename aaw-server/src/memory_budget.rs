@@ -1,15 +1,18 @@
 //! The memory that clients make the server hold, counted while it grows: responses under construction, gathered arrays,
-//! responses that wait for their connection, outgoing logs, and messages and HTTP bodies that have not arrived whole.
+//! responses that wait for their connection, outgoing logs, messages and HTTP bodies that have not arrived whole, and calls that
+//! run or wait, with their bodies, the items of their uploads, and responses that wait for credit.
 //!
 //! It is counted for each connection, for the connections of each client address, and for all of them.
 //!
 //! - At a connection's limit its handlers are not polled and its calls do not start, until some of it was sent. One call at
 //!   a time continues beyond the limit, so that a connection whose memory consists of unfinished responses still finishes
 //!   them, and a single response of the largest size always fits. Not while the client does not read those that are
-//!   finished: each would be followed by another one.
+//!   finished: each would be followed by another one. What only handlers can free does not count here: calls, their bodies and
+//!   uploads. It has limits of its own.
 //! - At the limit of an address or of the process, the connections that hold most are *refused*: their running calls fail,
 //!   and what they hold otherwise is freed, because its owner closes the connection. As many are refused as
-//!   free a sixteenth of the limit. The one that holds least never is, so that one always continues.
+//!   free a sixteenth of the limit. The one that holds least is not, so that one always continues, unless its uploads alone
+//!   reach the limit.
 //!
 //! A connection's bytes count for its address and for the process in whole steps of [`STEP`]. So a call with a small
 //! response touches no memory that other connections use, and connections that hold less are never searched nor refused:
@@ -39,7 +42,7 @@ const OWNER: u64 = 0;
 
 /// What a call that runs as a task takes, besides its entry among the calls of its connection, what the client has sent for it
 /// and its response, in bytes: the task, its budget and its handler. Measured with a handler that waits for a timer.
-pub(crate) const RUNNING_CALL: usize = 768;
+pub(crate) const RUNNING_CALL: usize = 1000;
 
 /// The part of a limit that is freed when it is reached, so that the search for the connections that hold most is rare.
 const FREED_PART: usize = 16;

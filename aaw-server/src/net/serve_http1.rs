@@ -40,7 +40,8 @@ pub(super) async fn serve_http1<S: Transport>(
         let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
         let connection = Arc::clone(connection);
         let guard = RequestGuard::new(&connection, request.headers());
-        let response = service.respond(request, guard);
+        // Boxed, since hyper reserves the memory of this future while the connection waits for its first request.
+        let response = Box::pin(service.respond(request, guard));
         async move {
             let mut response = response.await;
             let status = response.status();
