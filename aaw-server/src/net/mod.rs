@@ -20,6 +20,7 @@ pub(crate) mod listener;
 pub(crate) mod message_check;
 pub(crate) mod origin_check;
 mod proxy_protocol;
+mod request_head;
 pub(crate) mod request_service;
 pub(crate) mod running_config;
 mod serve_http1;
