@@ -18,6 +18,9 @@ pub const MIN_SHARED: usize = 512;
 /// The header that is reserved before a text whose length is not known yet: the shortest one.
 const RESERVED: usize = 2;
 
+/// The spare capacity that a part may keep.
+const MAX_SPARE: usize = 4 << 10;
+
 /// The capacity that a buffer keeps when it has become empty.
 const KEPT_CAPACITY: usize = 64 << 10;
 
@@ -458,7 +461,11 @@ impl Frames {
                 self.parts.push_back(tail);
             }
         } else if !tail.is_empty() {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            let mut tail = std::mem::take(&mut self.tail);
+            if tail.capacity() - tail.len() > MAX_SPARE {
+                tail.shrink_to_fit();
+            }
+            let mut tail = Bytes::from(tail);
             tail.advance(std::mem::take(&mut self.tail_written));
             self.parts.push_back(tail);
         }
@@ -616,6 +623,36 @@ mod tests {
         buffer.tail().extend_from_slice(b"abc");
         assert_eq!(buffer.take_text(start), b"abc");
         assert!(buffer.is_empty() && bytes(&buffer).is_empty());
+    }
+
+    /// A log whose client does not read: its memory was up to twice what it contains, and was not counted.
+    #[test]
+    fn small_pushes_take_little_more_memory_than_their_bytes() {
+        for first in [0, 100, 20_000, 40_000, 60_000, 65_000] {
+            let mut log = FrameBuffer::default();
+            let mut rest = FrameBuffer::default();
+            rest.push(&SharedFrame::text(&vec![b'x'; first]));
+            rest.push(&SharedFrame::text(b"small"));
+            log.append(&mut rest);
+            let mut most: usize = 0;
+            for _ in 0..4000 {
+                log.push(&SharedFrame::text(&[b'x'; 250]));
+                assert!(log.memory() <= log.len() + 2 * KEPT_CAPACITY + 4000, "{} of {}", log.memory(), log.len());
+                most = most.max(log.parts.iter().map(Bytes::len).max().unwrap_or(0));
+            }
+            assert!(most <= KEPT_CAPACITY.max(first + 20) && log.parts.len() < 4000 / 200, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_header_does_not_take_the_memory_of_its_buffer_with_it() {
+        let mut buffer = FrameBuffer::default();
+        buffer.text(vec![b'x'; 10].into());
+        buffer.tail().reserve(60_000);
+        let capacity = buffer.capacity();
+        buffer.text(vec![b'x'; 1000].into());
+        assert_eq!((buffer.parts.len(), buffer.capacity()), (2, capacity));
+        assert!(buffer.memory() <= buffer.len() + capacity + 200);
     }
 
     #[test]
