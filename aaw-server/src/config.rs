@@ -236,7 +236,8 @@ pub struct Config {
     /// of the largest items. Items that were read since the last grant of credit count too, so the limit should be at
     /// least [`upload_window`](Self::upload_window) times [`max_message_bytes`](Self::max_message_bytes); otherwise a
     /// caller can exceed it within its credit. While more than 1 MiB is buffered for one call, that call's caller gets
-    /// no further credit.
+    /// no further credit. The items count towards
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address), which is lower by default.
     pub max_upload_bytes: usize,
     /// The maximum number of client calls to one connection that are waiting for a response; a further one fails with
     /// the code `busy`. Default 256. Each keeps its caller waiting until the response or the timeout.
@@ -250,7 +251,9 @@ pub struct Config {
     /// The maximum memory that one connection may make the server hold for it, in bytes: responses under construction,
     /// responses and pushes that it does not read, and messages and request bodies that have not arrived whole. At the
     /// limit, its handlers are not polled and its calls do not start until it has read some of it; one call at a time
-    /// continues, so that a single response of the largest size always fits. Default 4 MiB. It should be larger than
+    /// continues, so that a single response of the largest size always fits. What only handlers can free does not count here,
+    /// but in the limits of an address and of all connections: calls that run or wait, with their bodies, upload items, and
+    /// responses that wait for credit. Default 4 MiB. It should be larger than
     /// [`max_unsent_response_bytes`](Self::max_unsent_response_bytes) and [`max_message_bytes`](Self::max_message_bytes).
     pub max_held_bytes: usize,
     /// The maximum memory that the connections and HTTP requests of one client address may make the server hold, in the

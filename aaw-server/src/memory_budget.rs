@@ -1,15 +1,18 @@
 //! The memory that clients make the server hold, counted while it grows: responses under construction, gathered arrays,
-//! responses that wait for their connection, outgoing logs, and messages and HTTP bodies that have not arrived whole.
+//! responses that wait for their connection, outgoing logs, messages and HTTP bodies that have not arrived whole, and calls that
+//! run or wait, with their bodies, the items of their uploads, and responses that wait for credit.
 //!
 //! It is counted for each connection, for the connections of each client address, and for all of them.
 //!
 //! - At a connection's limit its handlers are not polled and its calls do not start, until some of it was sent. One call at
 //!   a time continues beyond the limit, so that a connection whose memory consists of unfinished responses still finishes
 //!   them, and a single response of the largest size always fits. Not while the client does not read those that are
-//!   finished: each would be followed by another one.
+//!   finished: each would be followed by another one. What only handlers can free does not count here: calls, their bodies and
+//!   uploads. It has limits of its own.
 //! - At the limit of an address or of the process, the connections that hold most are *refused*: their running calls fail,
 //!   and what they hold otherwise is freed, because its owner closes the connection. As many are refused as
-//!   free a sixteenth of the limit. The one that holds least never is, so that one always continues.
+//!   free a sixteenth of the limit. The one that holds least is not, so that one always continues, unless its uploads alone
+//!   reach the limit.
 //!
 //! A connection's bytes count for its address and for the process in whole steps of [`STEP`]. So a call with a small
 //! response touches no memory that other connections use, and connections that hold less are never searched nor refused:
@@ -36,6 +39,10 @@ pub(crate) const STEP: usize = 4 << 10;
 
 /// Stands for no call: where a call is identified, the task that has the connection.
 const OWNER: u64 = 0;
+
+/// What a call that runs as a task takes, besides its entry among the calls of its connection, what the client has sent for it
+/// and its response, in bytes: the task, its budget and its handler. Measured with a handler that waits for a timer.
+pub(crate) const RUNNING_CALL: usize = 1000;
 
 /// The part of a limit that is freed when it is reached, so that the search for the connections that hold most is rare.
 const FREED_PART: usize = 16;
@@ -87,6 +94,9 @@ struct Group {
 pub(crate) struct ConnectionBudget {
     address: Arc<AddressBudget>,
     used: AtomicUsize,
+    /// What is held besides, in whole steps: what only handlers can free by running, so that it must not stop them. It counts
+    /// for the address and the process, not for the connection's limit.
+    unlimited: AtomicUsize,
     /// The call that may continue beyond the limit; 0 for none.
     exempt: AtomicU64,
     /// What waits until less is used, until the exempt call is over, or until the connection is refused: calls, and as
@@ -189,8 +199,8 @@ impl ProcessBudget {
             }
         }
         candidates.sort_unstable_by_key(|(held, _)| *held);
-        // The last one stays: its own limit bounds it.
-        candidates.pop();
+        // The last one stays, since its own limit bounds it. Uploads have another one, which may be higher than this.
+        candidates.pop_if(|(_, holder)| holder.unlimited.load(Ordering::Relaxed) < limit);
         let remaining = limit - limit / FREED_PART;
         let mut excess = held.saturating_sub(leaving + remaining);
         let count = candidates.iter().position(|(Reverse(held), _)| {
@@ -252,6 +262,7 @@ impl ConnectionBudget {
         Arc::new(Self {
             address,
             used: AtomicUsize::new(0),
+            unlimited: AtomicUsize::new(0),
             exempt: AtomicU64::new(0),
             waiters: Mutex::default(),
             is_listed: AtomicBool::new(false),
@@ -271,7 +282,7 @@ impl ConnectionBudget {
 
     /// Returns what is counted of this connection for its address and the process.
     fn counted(&self) -> usize {
-        whole_steps(self.used.load(Ordering::SeqCst))
+        whole_steps(self.used.load(Ordering::SeqCst)) + self.unlimited.load(Ordering::SeqCst)
     }
 
     /// Creates the budget of something that outlives this connection, with a limit of its own, for the same address.
@@ -410,13 +421,31 @@ impl ConnectionBudget {
             let after = before - (from - to);
             let steps = whole_steps(before) - whole_steps(after);
             if steps > 0 {
-                self.subtract(steps, after);
+                self.subtract(steps);
             }
             let limit = self.limit();
             if before >= limit && after < limit {
                 self.wake_all();
             }
         }
+    }
+
+    /// As [`change`](Self::change), for what does not count for the connection's limit. Less than a step counts as nothing, so
+    /// that a few small calls touch no memory that others use.
+    fn change_unlimited(self: &Arc<Self>, from: usize, to: usize) {
+        let (from, to) = (whole_steps(from), whole_steps(to));
+        if to > from {
+            self.unlimited.fetch_add(to - from, Ordering::SeqCst);
+            self.add(to - from);
+        } else if from > to {
+            self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
+            self.subtract(from - to);
+        }
+    }
+
+    /// As [`change_unlimited`](Self::change_unlimited), if nothing else changes it.
+    fn set_unlimited(self: &Arc<Self>, bytes: usize) {
+        self.change_unlimited(self.unlimited.load(Ordering::Relaxed), bytes);
     }
 
     /// Adds to what the address and the process hold.
@@ -434,11 +463,11 @@ impl ConnectionBudget {
     }
 
     /// Subtracts from what the address and the process hold.
-    fn subtract(&self, bytes: usize, rest: usize) {
+    fn subtract(&self, bytes: usize) {
         let process = &self.address.process;
         self.address.all.subtract(bytes, process.limits.address);
         process.all.subtract(bytes, process.limits.total);
-        if rest < STEP {
+        if self.counted() == 0 {
             self.is_refused.store(false, Ordering::SeqCst);
             // Those that wait for a refusal, too, so that a connection at rest keeps no list of them.
             self.wake_all();
@@ -516,6 +545,59 @@ impl HeldBytes {
 impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.budget.change(self.bytes, 0);
+    }
+}
+
+/// What the handler of a call over HTTP holds besides its response, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldByHandler {
+    budget: Arc<ConnectionBudget>,
+    bytes: usize,
+}
+
+impl HeldByHandler {
+    /// `None` if it is too little to count.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Option<Self> {
+        (bytes >= STEP).then(|| {
+            budget.change_unlimited(0, bytes);
+            Self { budget: Arc::clone(budget), bytes }
+        })
+    }
+}
+
+impl Drop for HeldByHandler {
+    fn drop(&mut self) {
+        self.budget.change_unlimited(self.bytes, 0);
+    }
+}
+
+/// What the task of a WebSocket holds, counted until this is dropped. Each has one, and a budget that it shares with no calls
+/// over HTTP.
+#[derive(Debug)]
+pub(crate) struct ConnectionHeld(HeldBytes);
+
+impl ConnectionHeld {
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>) -> Self {
+        Self(HeldBytes::new(budget))
+    }
+
+    /// Counts what the connection holds now: what its client can free, and what only its handlers can.
+    pub(crate) fn set(&mut self, limited: usize, unlimited: usize) {
+        self.0.set(limited);
+        self.0.budget.set_unlimited(unlimited);
+    }
+
+    /// Returns what counts the first of both. The second is not held any more.
+    pub(crate) fn into_limited(mut self) -> HeldBytes {
+        let none = HeldBytes::new(&self.0.budget);
+        std::mem::replace(&mut self.0, none)
+    }
+}
+
+impl Drop for ConnectionHeld {
+    fn drop(&mut self) {
+        self.0.budget.set_unlimited(0);
     }
 }
 

@@ -789,6 +789,15 @@ impl<T> ServerConnection<T> {
         self.running.len()
     }
 
+    /// Returns the bytes that are held for open calls and for calls in the wait queue: what the client has sent for them, upload
+    /// items included, responses that wait for credit, and their places. The tasks and handlers of the owner are not known here.
+    pub fn held_bytes(&self) -> usize {
+        self.running.len() * size_of::<RunningCall<T>>()
+            + self.running_bytes
+            + self.wait_queue.bytes()
+            + self.upload_bytes
+    }
+
     // --- Internals
     // ----------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,11 @@ impl WaitQueue {
         self.frames.is_empty()
     }
 
+    /// Returns the bytes that the calls take, with their places.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Appends a copy of a frame, unless the queue would exceed `max_bytes`. `last_id` is the last v1 id used: the frame's own if it is `numbered`.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ pub const MIN_SHARED: usize = 512;
 /// The header that is reserved before a text whose length is not known yet: the shortest one.
 const RESERVED: usize = 2;
 
+/// The spare capacity that a part may keep.
+const MAX_SPARE: usize = 4 << 10;
+
 /// The capacity that a buffer keeps when it has become empty.
 const KEPT_CAPACITY: usize = 64 << 10;
 
@@ -159,6 +162,12 @@ impl Frames {
         self.tail.capacity()
     }
 
+    /// Returns the bytes of memory that all frames take. What is shared with other buffers counts in full.
+    pub fn memory(&self) -> usize {
+        let of_parts = self.len - (self.tail.len() - self.tail_written);
+        of_parts + self.parts.capacity() * size_of::<Bytes>() + self.tail.capacity() + self.pushes.memory()
+    }
+
     /// Returns how many of these bytes belong to [pushes](Self::push).
     pub fn pushed(&self) -> usize {
         self.pushes.pushed()
@@ -186,6 +195,7 @@ impl Frames {
         self.messages += frame.messages;
         self.count(true, frame.frame.len());
         if frame.frame.len() < MIN_SHARED {
+            self.end_full_tail(frame.frame.len());
             self.tail.extend_from_slice(&frame.frame);
         } else {
             self.append_part(frame.frame.clone());
@@ -346,10 +356,14 @@ impl Frames {
         }
         let tail = &other.tail[other.tail_written..];
         if tail.len() > KEPT_CAPACITY {
-            let mut tail = Bytes::from(std::mem::take(&mut other.tail));
+            let mut tail = std::mem::take(&mut other.tail);
+            // It may have grown to twice its length. Only a log keeps it for long.
+            tail.shrink_to_fit();
+            let mut tail = Bytes::from(tail);
             tail.advance(other.tail_written);
             self.append_part(tail);
         } else {
+            self.end_full_tail(tail.len());
             self.tail.extend_from_slice(tail);
         }
         other.clear();
@@ -431,14 +445,39 @@ impl Frames {
     }
 
     fn append_part(&mut self, part: Bytes) {
-        if !self.tail.is_empty() {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.tail_written));
+        self.end_tail();
+        self.parts.push_back(part);
+    }
+
+    /// Makes the tail a part, so that another one begins. It is copied if it is a small piece of its memory, which is then used
+    /// again: a header would otherwise leave with all that its buffer keeps.
+    fn end_tail(&mut self) {
+        let tail = &self.tail[self.tail_written..];
+        if tail.len() < self.tail.capacity() / 2 {
+            let tail = Bytes::copy_from_slice(tail);
+            self.tail.clear();
+            self.tail_written = 0;
             if !tail.is_empty() {
                 self.parts.push_back(tail);
             }
+        } else if !tail.is_empty() {
+            let mut tail = std::mem::take(&mut self.tail);
+            if tail.capacity() - tail.len() > MAX_SPARE {
+                tail.shrink_to_fit();
+            }
+            let mut tail = Bytes::from(tail);
+            tail.advance(std::mem::take(&mut self.tail_written));
+            self.parts.push_back(tail);
         }
-        self.parts.push_back(part);
+    }
+
+    /// Begins another tail if this one would have to grow much for `additional` bytes. The log of a client that does not read
+    /// would otherwise have up to twice the memory of what it contains, and be copied whenever it grows.
+    #[inline]
+    fn end_full_tail(&mut self, additional: usize) {
+        if self.tail.len() + additional > KEPT_CAPACITY {
+            self.end_tail();
+        }
     }
 
     fn clear(&mut self) {
@@ -584,6 +623,36 @@ mod tests {
         buffer.tail().extend_from_slice(b"abc");
         assert_eq!(buffer.take_text(start), b"abc");
         assert!(buffer.is_empty() && bytes(&buffer).is_empty());
+    }
+
+    /// A log whose client does not read: its memory was up to twice what it contains, and was not counted.
+    #[test]
+    fn small_pushes_take_little_more_memory_than_their_bytes() {
+        for first in [0, 100, 20_000, 40_000, 60_000, 65_000] {
+            let mut log = FrameBuffer::default();
+            let mut rest = FrameBuffer::default();
+            rest.push(&SharedFrame::text(&vec![b'x'; first]));
+            rest.push(&SharedFrame::text(b"small"));
+            log.append(&mut rest);
+            let mut most: usize = 0;
+            for _ in 0..4000 {
+                log.push(&SharedFrame::text(&[b'x'; 250]));
+                assert!(log.memory() <= log.len() + 2 * KEPT_CAPACITY + 4000, "{} of {}", log.memory(), log.len());
+                most = most.max(log.parts.iter().map(Bytes::len).max().unwrap_or(0));
+            }
+            assert!(most <= KEPT_CAPACITY.max(first + 20) && log.parts.len() < 4000 / 200, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_header_does_not_take_the_memory_of_its_buffer_with_it() {
+        let mut buffer = FrameBuffer::default();
+        buffer.text(vec![b'x'; 10].into());
+        buffer.tail().reserve(60_000);
+        let capacity = buffer.capacity();
+        buffer.text(vec![b'x'; 1000].into());
+        assert_eq!((buffer.parts.len(), buffer.capacity()), (2, capacity));
+        assert!(buffer.memory() <= buffer.len() + capacity + 200);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl PushCount {
         self.pushed
     }
 
+    /// Returns the bytes of the list.
+    pub(super) fn memory(&self) -> usize {
+        self.runs.as_ref().map_or(0, |runs| runs.capacity() * size_of::<Run>())
+    }
+
     /// Counts `len` bytes at the end, of a push or not, behind `before` bytes.
     pub(super) fn add(&mut self, is_push: bool, len: usize, before: usize) {
         match &mut self.runs {

@@ -9,7 +9,7 @@ use aaw_protocol::Code;
 use aaw_protocol::server::{CallKey, Completion};
 
 use super::linger_budget::LingerSwitch;
-use crate::dispatch::PendingCall;
+use crate::dispatch::{FRAME_END, PendingCall};
 use crate::hub::{Command, Peer};
 use crate::memory_budget::{Admission, CallBudget, out_of_memory_budget};
 
@@ -40,7 +40,7 @@ impl CallFuture {
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((call, budget)) = &mut self.running else { return Poll::Ready(()) };
-        let (frame, completion) = match budget.admit(call.grows(), cx) {
+        let (mut frame, completion) = match budget.admit(call.grows(), cx) {
             // Its time goes on.
             Admission::Wait => ready!(call.poll_limit(cx)),
             Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),
@@ -52,6 +52,10 @@ impl CallFuture {
                 ready!(polled)
             }
         };
+        // A frame that has grown may have twice the memory that it needs, and wait for its client for long.
+        if frame.capacity() - frame.len() > FRAME_END + frame.len() / 4 {
+            frame.shrink_to(frame.len() + FRAME_END);
+        }
         budget.set(frame.capacity());
         if let Some((call, budget)) = self.running.take() {
             // Dropped first: the connection starts another call when it learns that this one is complete.

@@ -68,7 +68,7 @@ async fn close_gracefully(remains: Remains, end: ConnectionEnd) -> io::Result<()
                 if held.is_refused() && log.len() > STEP {
                     return Ok(());
                 }
-                held.set(log.capacity() + unread.capacity() + decoder.stored());
+                held.set(log.memory() + unread.capacity() + decoder.stored());
             }
             frame.close(close.code(), &close.to_string());
         }

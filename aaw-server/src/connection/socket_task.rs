@@ -30,7 +30,7 @@ use crate::dispatch::Dispatch;
 use crate::hub::{
     AwayLimits, Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, UncountedFrames, WriteEnd, WriteProgress,
 };
-use crate::memory_budget::{HeldBytes, STEP};
+use crate::memory_budget::{ConnectionHeld, RUNNING_CALL, STEP};
 use crate::write_stall::WriteStall;
 
 /// The bytes of frames in one turn, after which they are written and other tasks run.
@@ -79,8 +79,8 @@ struct SocketTask {
     timer: Pin<Box<Sleep>>,
     /// Of a socket that accepts nothing. Boxed, since most sockets accept everything.
     stall: Option<Box<WriteStall>>,
-    /// Counts the outgoing log, and what has arrived of messages that are not complete.
-    held: HeldBytes,
+    /// Counts the outgoing log, what has arrived of messages that are not complete, and what calls hold that run or wait.
+    held: ConnectionHeld,
     /// The socket accepts nothing at present.
     blocked: bool,
     /// The stream has accepted bytes that it has not passed on, as TLS does while the socket beneath accepts nothing.
@@ -166,7 +166,7 @@ impl SocketTask {
         let timer = Box::pin(tokio::time::sleep_until(protocol.poll_timeout().into()));
         let memory = guard.memory_budget();
         let meter = AddressMeter::new(guard.address().cloned());
-        let held = HeldBytes::new(&memory);
+        let held = ConnectionHeld::new(&memory);
         let mut state = ConnectionState {
             protocol,
             dialect,
@@ -249,6 +249,8 @@ impl SocketTask {
         let permit = guard.leave();
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
+        // The calls were aborted, or linger.
+        let held = held.into_limited();
         if let Some(socket) = socket {
             close(
                 Remains { socket, decoder, unread: unread.map(|unread| *unread).unwrap_or_default(), log, held },
@@ -658,12 +660,15 @@ impl SocketTask {
         let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
         let held = log.unsent
             + log.pushed
+            + log.overhead
             + log.retained
             + self.unread.as_ref().map_or(0, |unread| unread.capacity())
             + self.decoder.stored()
             + unflushed;
         let held = held + self.state.peer().context.handshake_bytes();
-        self.held.set(held);
+        let of_calls = self.state.protocol.held_bytes() + self.state.protocol.open_calls() * RUNNING_CALL;
+        self.held.set(held, of_calls);
+        let held = held + of_calls;
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());
         if self.state.protocol.has_queued_calls() && self.state.memory.is_used_up() {

@@ -205,7 +205,7 @@ impl StreamPump {
             batch.end = Some(completion);
         }
         self.sent += batch.items;
-        self.budget.set(batch.frames.capacity());
+        self.budget.set(batch.frames.memory());
         if batch.items == 0 && batch.end.is_none() { Poll::Pending } else { Poll::Ready(batch) }
     }
 

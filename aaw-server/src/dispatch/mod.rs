@@ -47,6 +47,7 @@ pub(crate) use pending::PendingCall;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;
 pub(crate) use request::{CallSource, DispatchRequest};
+pub(crate) use response_buffer::FRAME_END;
 pub(crate) use response_frame::ResponseFrame;
 pub(crate) use run_limit::RunLimits;
 pub(crate) use stream::{HandlerStream, StreamStep};

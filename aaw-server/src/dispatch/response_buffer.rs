@@ -6,7 +6,7 @@ use std::cell::Cell;
 const KEPT_CAPACITY: usize = 64 << 10;
 
 /// Room for the end of a frame: an id, and what surrounds it.
-const FRAME_END: usize = 32;
+pub(crate) const FRAME_END: usize = 32;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

@@ -23,6 +23,7 @@
 //! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
 //! its handler down, and a disconnect drops it.
 
+mod arriving_body;
 mod asset;
 mod body_guard;
 mod caller;

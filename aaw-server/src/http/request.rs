@@ -12,6 +12,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::arriving_body::ArrivingBody;
 use super::cursors::Cursor;
 use super::error::HttpError;
 use crate::memory_budget::{ConnectionBudget, HeldBytes, out_of_memory_budget};
@@ -19,6 +20,9 @@ use crate::net::message_check::elements;
 
 /// The largest `?take=` of a polling request.
 const MAX_TAKE: usize = 10_000;
+
+/// What hyper and the task of a request hold while its body arrives, in bytes.
+const BUFFERS: usize = 56 << 10;
 
 /// Decodes an event's name from the path behind `/events/`.
 pub(super) fn event_name(path: &str) -> Result<Cow<'_, str>, HttpError> {
@@ -143,30 +147,31 @@ fn check_not_encoded(headers: &HeaderMap) -> Result<(), HttpError> {
 async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> Result<Vec<u8>, HttpError> {
     let mut held = HeldBytes::new(memory);
     let expected = body.size_hint().lower();
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(max).min(64 << 10));
+    let mut arriving = ArrivingBody::new(usize::try_from(expected).unwrap_or(usize::MAX).min(max));
     let mut is_too_large = expected > max as u64;
     if expected > max_discarded(max) {
         return Err(too_large(max));
     }
     let mut discarded = 0;
     while let Some(data) = next_data(&mut body).await? {
-        if is_too_large || bytes.len() + data.len() > max {
+        if is_too_large || arriving.len() + data.len() > max {
             // The rest is read and discarded, up to a limit: a client that is still sending when the connection closes
             // would not see the response.
-            (is_too_large, bytes) = (true, Vec::new());
+            (is_too_large, arriving) = (true, ArrivingBody::default());
             discarded += data.len() as u64;
             if discarded > max_discarded(max) {
                 break;
             }
         } else {
-            bytes.extend_from_slice(&data);
+            arriving.append(&data);
         }
-        held.set(bytes.capacity());
+        let buffers = if arriving.is_complete() { 0 } else { BUFFERS };
+        held.set(arriving.memory() + buffers);
         if held.is_refused() {
             return Err(out_of_memory_budget(Code::BUSY).into());
         }
     }
-    if is_too_large { Err(too_large(max)) } else { Ok(bytes) }
+    if is_too_large { Err(too_large(max)) } else { Ok(arriving.join()) }
 }
 
 /// How many bytes of a body that is too large are read and discarded.

@@ -17,7 +17,9 @@ use crate::dispatch::{
 };
 use crate::generation::{Generation, replaced};
 use crate::hub::EventCaller;
-use crate::memory_budget::{Admission, CallBudget, ConnectionBudget, out_of_memory_budget};
+use crate::memory_budget::{
+    Admission, CallBudget, ConnectionBudget, HeldByHandler, RUNNING_CALL, out_of_memory_budget,
+};
 use crate::net::context::ServerContext;
 
 /// Identifies the call in its budget, where it is the only one.
@@ -42,6 +44,8 @@ pub(super) struct HttpCall {
     state: HttpCallState,
     /// Counts the response while it is under construction. Items are counted by the caller, which they are appended for.
     budget: CallBudget,
+    /// Counts the body, which the handler may keep, and the handler.
+    held: Option<HeldByHandler>,
     /// The most bytes that an item may have.
     max_message: usize,
     /// Completes when the session that authorized the call has ended.
@@ -105,8 +109,14 @@ impl HttpCall {
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
+        let held = match &state {
+            HttpCallState::Pending(_) | HttpCallState::Stream(_) => {
+                HeldByHandler::new(memory, body.len() + RUNNING_CALL)
+            }
+            HttpCallState::Done(..) | HttpCallState::Finished => None,
+        };
         let max_message = shared.dispatch.max_response;
-        Ok(Self { state, budget, max_message, session_end, generation_end, _session: session })
+        Ok(Self { state, budget, held, max_message, session_end, generation_end, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -202,6 +212,7 @@ impl HttpCall {
     /// Drops the handler, if it still exists.
     fn finish(&mut self) {
         (self.state, self.session_end, self.generation_end) = (HttpCallState::Finished, None, None);
+        self.held = None;
         self.budget.set(0);
     }
 }

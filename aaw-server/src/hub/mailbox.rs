@@ -202,6 +202,8 @@ pub(crate) struct LogState {
     pub(crate) unsent: usize,
     /// The bytes of pushes that were posted and are not written.
     pub(crate) pushed: usize,
+    /// The memory of the log beyond its bytes.
+    pub(crate) overhead: usize,
     /// The bytes written so far, in all.
     pub(crate) written: u64,
     /// The socket accepts nothing at present.
@@ -382,6 +384,7 @@ impl MailboxState {
         LogState {
             unsent: self.unsent(),
             pushed: self.pushed,
+            overhead: self.log.memory().saturating_sub(self.log.len()),
             written: self.written,
             blocked: self.blocked,
             unacknowledged: retained.map_or(0, RetainedLog::bytes),

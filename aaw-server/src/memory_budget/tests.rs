@@ -116,6 +116,44 @@ fn a_call_that_has_ended_is_not_kept_among_those_that_wait() {
 }
 
 #[test]
+fn what_only_handlers_can_free_counts_for_the_address_and_stops_no_handler() {
+    let process = process(STEP, 64 * STEP, UNLIMITED);
+    let budget = from(&process, "10.0.0.1");
+    let mut connection = ConnectionHeld::new(&budget);
+    connection.set(0, 8 * STEP + 1);
+    assert_eq!((process.used(), budget.is_used_up()), (8 * STEP, false));
+    assert_eq!(admit(&mut call(&budget, 1, 0)).0, Admission::Run);
+    connection.set(STEP, STEP - 1);
+    assert_eq!((process.used(), budget.is_used_up()), (STEP, true), "less than a step counts as nothing");
+    connection.set(0, 0);
+    let http = from(&process, "10.0.0.1");
+    let body = HeldByHandler::new(&http, 3 * STEP);
+    assert!(HeldByHandler::new(&http, STEP - 1).is_none());
+    assert_eq!((process.used(), http.is_used_up()), (3 * STEP, false));
+    drop(body);
+    assert_eq!(process.used(), 0);
+    connection.set(STEP, 2 * STEP);
+    let limited = connection.into_limited();
+    assert_eq!(process.used(), STEP);
+    drop(limited);
+    assert_eq!(process.used(), 0);
+}
+
+#[test]
+fn a_connection_alone_is_refused_only_for_uploads_that_reach_the_limit() {
+    let process = process(UNLIMITED, 64 * STEP, UNLIMITED);
+    let budget = from(&process, "10.0.0.1");
+    let mut connection = ConnectionHeld::new(&budget);
+    connection.set(80 * STEP, 0);
+    assert!(!budget.is_refused());
+    connection.set(0, 0);
+    connection.set(0, 80 * STEP);
+    assert!(budget.is_refused());
+    connection.set(0, 0);
+    assert!(!budget.is_refused(), "until it holds nothing");
+}
+
+#[test]
 fn at_the_limit_of_an_address_its_greediest_connections_are_refused_and_no_others() {
     let process = process(UNLIMITED, 64 * STEP, UNLIMITED);
     let (large, small) = (from(&process, "192.0.2.1"), from(&process, "192.0.2.1"));
@@ -225,5 +263,5 @@ fn what_several_threads_hold_adds_up() {
 
 #[test]
 fn a_connection_takes_the_memory_that_the_documentation_says() {
-    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (48, 40));
+    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 40));
 }

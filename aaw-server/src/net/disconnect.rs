@@ -23,6 +23,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct DisconnectDetector<S> {
     socket: S,
+    /// What was read from the socket before. hyper's first read takes all of it.
+    read_ahead: Vec<u8>,
     /// The time of the next check. Created only when unread bytes are pending and there is nothing to write, which is
     /// rare.
     check: Option<Pin<Box<Sleep>>>,
@@ -31,8 +33,8 @@ pub(crate) struct DisconnectDetector<S> {
 }
 
 impl<S: Transport> DisconnectDetector<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Self { socket, check: None, has_written: false }
+    pub(crate) fn new(socket: S, read_ahead: Vec<u8>) -> Self {
+        Self { socket, read_ahead, check: None, has_written: false }
     }
 
     /// The bare socket.
@@ -65,6 +67,15 @@ impl<S: Transport> DisconnectDetector<S> {
 
 impl<S: Transport> AsyncRead for DisconnectDetector<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.read_ahead.is_empty() {
+            let len = self.read_ahead.len().min(buf.remaining());
+            buf.put_slice(&self.read_ahead[..len]);
+            self.read_ahead.drain(..len);
+            if self.read_ahead.is_empty() {
+                self.read_ahead = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }

@@ -21,9 +21,11 @@ pub(crate) type HttpSocket<S> = ErrorBodies<LingeringClose<WriteTimeout<Disconne
 /// Returns the socket for hyper, and what tells whether bytes wait to be written to it.
 pub(crate) fn http_socket<S: Transport>(
     socket: S,
+    read_ahead: Vec<u8>,
     connection: &Arc<HttpConnection>,
 ) -> (TokioIo<HttpSocket<S>>, WriteBacklog) {
-    let socket = WriteTimeout::new(DisconnectDetector::new(socket), connection.shared.config.load().write_timeout);
+    let socket =
+        WriteTimeout::new(DisconnectDetector::new(socket, read_ahead), connection.shared.config.load().write_timeout);
     let backlog = socket.backlog();
     let socket = ErrorBodies::new(LingeringClose::new(socket, Arc::clone(connection)), Arc::clone(connection));
     (TokioIo::new(socket), backlog)

@@ -22,6 +22,7 @@ pub(crate) mod message_check;
 pub(crate) mod origin_check;
 mod port;
 mod proxy_protocol;
+mod request_head;
 pub(crate) mod request_service;
 pub(crate) mod running_config;
 mod serve_http1;

@@ -17,13 +17,14 @@ use crate::net::http_connection::{HttpConnection, RequestGuard};
 use crate::net::http_socket::http_socket;
 use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
 use crate::net::keep_alive::{self, KeepAlive};
+use crate::net::request_head::read_head;
 use crate::net::request_service::RequestService;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::net::transport::Transport;
 
 /// Serves one connection until it is upgraded or closed.
 pub(super) async fn serve_http1<S: Transport>(
-    socket: S,
+    mut socket: S,
     connection: &Arc<HttpConnection>,
     service: impl RequestService,
 ) {
@@ -32,7 +33,17 @@ pub(super) async fn serve_http1<S: Transport>(
     let peer = connection.peer;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
-    let (socket, backlog) = http_socket(socket, connection);
+    let head = tokio::select! {
+        biased;
+        head = tokio::time::timeout(handshake_timeout, read_head(&mut socket)) => head,
+        () = shared.shutdown.reached(ShutdownPhase::Draining) => return,
+    };
+    let read_ahead = match head {
+        Ok(Ok(read_ahead)) => read_ahead,
+        Ok(Err(error)) => return tracing::debug!(%peer, "an HTTP connection failed: {error}"),
+        Err(_) => return tracing::debug!(%peer, "closed an HTTP connection without a request"),
+    };
+    let (socket, backlog) = http_socket(socket, read_ahead, connection);
     let keep_alive = KeepAlive::new(keep_alive_timeout);
     let respond = service_fn(|request: Request<Incoming>| {
         let is_connect = request.method() == Method::CONNECT;
@@ -40,7 +51,8 @@ pub(super) async fn serve_http1<S: Transport>(
         let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
         let connection = Arc::clone(connection);
         let guard = RequestGuard::new(&connection, request.headers());
-        let response = service.respond(request, guard);
+        // Boxed, since hyper reserves the memory of this future while the connection waits for its first request.
+        let response = Box::pin(service.respond(request, guard));
         async move {
             let mut response = response.await;
             let status = response.status();

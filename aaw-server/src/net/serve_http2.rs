@@ -56,7 +56,7 @@ pub(super) async fn serve_http2<S: Transport>(
     let peer = connection.peer;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
-    let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
+    let socket = WriteTimeout::new(DisconnectDetector::new(socket, Vec::new()), write_timeout);
     let backlog = socket.backlog();
     let respond = service_fn(|request: Request<Incoming>| {
         let guard = RequestGuard::new(connection, request.headers());

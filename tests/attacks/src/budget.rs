@@ -11,6 +11,10 @@ mod aaw_defaults {
     pub(super) const HELD_PER_ADDRESS: u64 = 64 << 20;
     /// `max_total_held_bytes`.
     pub(super) const HELD_IN_TOTAL: u64 = 512 << 20;
+    /// `max_push_burst_bytes`, of a connection. At `max_held_bytes` nothing more is begun for it, but others go on to push to it.
+    pub(super) const PUSHED: u64 = 16 << 20;
+    /// `max_upload_bytes`, of a connection, for which `max_held_bytes` does not count either.
+    pub(super) const UPLOADED: u64 = 256 << 20;
     /// A quarter more than the 145 MB that 65 536 idle connections take, if their clients can resume them.
     pub(super) const IDLE_CONNECTION: u64 = 180_000_000 / 65_536;
     /// The head of a request has at most 16 KiB.
@@ -42,7 +46,11 @@ pub(crate) enum Keeps {
     Handshakes,
     /// What the limits of held memory count.
     Held,
-    /// The same, and bodies that handlers parse into trees.
+    /// The same, of which one connection may hold as much as its pushes may be.
+    Pushes,
+    /// The same, of which one connection may hold as much as its uploads may be.
+    Uploads,
+    /// What the limits of held memory count, and bodies that handlers parse into trees.
     Trees,
 }
 
@@ -63,15 +71,21 @@ impl Budget {
         let heads = match keeps {
             Keeps::Heads => count,
             Keeps::Handshakes => count.min(HANDSHAKES),
-            Keeps::Nothing | Keeps::Held | Keeps::Trees => 0,
+            Keeps::Nothing | Keeps::Held | Keeps::Pushes | Keeps::Uploads | Keeps::Trees => 0,
         };
         if heads > 0 {
             bytes += heads * HEAD;
             derivation.push_str(&format!(" + {heads} × 16 KiB of heads"));
         }
-        if matches!(keeps, Keeps::Held | Keeps::Trees) {
+        let of_connection = match keeps {
+            Keeps::Held | Keeps::Trees => HELD,
+            Keeps::Pushes => PUSHED,
+            Keeps::Uploads => UPLOADED,
+            Keeps::Nothing | Keeps::Heads | Keeps::Handshakes => 0,
+        };
+        if of_connection > 0 {
             let limits = [
-                (count * HELD, format!("{connections} × 4 MiB held")),
+                (count * of_connection, format!("{connections} × {} MiB held", of_connection >> 20)),
                 (addresses as u64 * HELD_PER_ADDRESS, format!("{addresses} × 64 MiB held")),
                 (HELD_IN_TOTAL, "512 MiB held".to_owned()),
             ];

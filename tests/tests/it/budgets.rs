@@ -233,6 +233,145 @@ async fn connections_without_a_hello_hold_nothing_of_broadcasts() {
     }
 }
 
+// --- Calls ------------------------------------------------------------------------------------------------------------
+
+/// Opens connections that send `frames` and read nothing, until one is closed. Returns the most that was held.
+async fn most_held_until_one_is_closed(server: &TestServer, frames: impl Fn() -> Vec<String>) -> usize {
+    let most = MostHeld::of(server);
+    let mut other = server.v1().await;
+    let mut clients = Vec::new();
+    while server.handle.connections() > clients.len() {
+        assert!(clients.len() < 100, "none was closed");
+        let mut raw = websocket(server, B).await;
+        raw.send_text(r#"["aaw/hello",{}]"#).await;
+        for frame in frames() {
+            if !raw.try_send(&aaw_tests::raw::masked(0x81, frame.as_bytes())).await {
+                break;
+            }
+        }
+        clients.push(raw);
+        run_calls(&mut other, 10).await;
+    }
+    run_calls(&mut other, 100).await;
+    let most = most.end().await;
+    drop(clients);
+    until_nothing_is_held(server).await;
+    most
+}
+
+/// 100 connections held 375 MiB of responses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_that_wait_for_credit_are_counted() {
+    let server = TestServer::start_with(limits).await;
+    let text = "x".repeat(4000);
+    let calls = || (1..=50).map(|id| format!(r#"["echo","{text}",{id},"call",{{"credit":0}}]"#)).collect();
+    let most = most_held_until_one_is_closed(&server, calls).await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_run_are_counted_with_their_bodies() {
+    let server = TestServer::start_with(limits).await;
+    let text = "x".repeat(4000);
+    let calls = || (1..=50).map(|id| format!(r#"["gate/hold",{{"gate":"never","more":"{text}"}},{id}]"#)).collect();
+    let most = most_held_until_one_is_closed(&server, calls).await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+    // Without bodies their tasks count.
+    let calls = || (1..=256).map(|id| format!(r#"["gate/hold",{{"gate":"never"}},{id}]"#)).collect();
+    let most = most_held_until_one_is_closed(&server, calls).await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_wait_queues_are_counted() {
+    let server = TestServer::start_with(|config| {
+        limits(config);
+        config.max_concurrent_calls = 1;
+    })
+    .await;
+    let text = "x".repeat(4000);
+    let calls = || (1..=50).map(|id| format!(r#"["gate/hold",{{"gate":"never","more":"{text}"}},{id}]"#)).collect();
+    let most = most_held_until_one_is_closed(&server, calls).await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+}
+
+/// 16 connections held 360 MiB of items.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_of_uploads_are_counted_until_handlers_read_them() {
+    let server = TestServer::start_with(limits).await;
+    let text = "x".repeat(4000);
+    let calls = || {
+        let call = r#"["upload/slow",{"gate":"never"},1,"call",{"in":true}]"#.to_owned();
+        let item = || format!(r#"["upload/slow","{text}",1,"item"]"#);
+        std::iter::once(call).chain(std::iter::repeat_with(item).take(64)).collect()
+    };
+    let most = most_held_until_one_is_closed(&server, calls).await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+}
+
+/// A connection alone is not refused for what its own limits bound. The limit of uploads may be the higher one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_of_one_connection_hold_no_more_than_its_address_may() {
+    let server = TestServer::start_with(limits).await;
+    let most = MostHeld::of(&server);
+    let mut raw = websocket(&server, B).await;
+    raw.send_text(r#"["aaw/hello",{}]"#).await;
+    raw.send_text(r#"["upload/slow",{"gate":"never"},1,"call",{"in":true}]"#).await;
+    let item = format!(r#"["upload/slow","{}",1,"item"]"#, "x".repeat(100_000));
+    for _ in 0..64 {
+        if !raw.try_send(&aaw_tests::raw::masked(0x81, item.as_bytes())).await {
+            break;
+        }
+    }
+    until("it is closed", || server.handle.connections() == 0).await;
+    let most = most.end().await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+}
+
+/// What only handlers can free must not stop them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_and_uploads_beyond_the_limit_of_their_connection_reach_their_handlers() {
+    let server = TestServer::start_with(limits).await;
+    let mut client = server.v1().await;
+    let (count, text) = (8, "x".repeat(PER_CONNECTION / 4));
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
+    for _ in 0..count {
+        client.send(&format!(r#"["upload/slow","{text}",1,"item"]"#)).await;
+    }
+    client.send(r#"["upload/slow",null,1,"end"]"#).await;
+    until("the items are held", || server.handle.held_bytes() >= count * text.len()).await;
+    server.app.gate("g").release(count + 1);
+    let frames = client.collect_until(|frame| frame.ends_with(",1]")).await;
+    assert_eq!(frames.last().map(|frame| frame.matches(&text).count()), Some(count));
+    until_nothing_is_held(&server).await;
+    for id in 2..=9 {
+        client.send(&format!(r#"["gate/hold",{{"gate":"h","answer":"{text}"}},{id}]"#)).await;
+    }
+    until("the bodies are held", || server.handle.held_bytes() >= 8 * text.len()).await;
+    server.app.gate("h").release(8);
+    let mut ids = Vec::new();
+    while ids.len() < 8 {
+        let frame: Value = serde_json::from_str(&client.next().await).expect("a frame is JSON");
+        assert_eq!(frame[1], text);
+        ids.push(frame[2].clone());
+    }
+    until_nothing_is_held(&server).await;
+}
+
+#[tokio::test]
+async fn a_few_small_calls_that_wait_count_for_nothing() {
+    let server = TestServer::start_with(limits).await;
+    let most = MostHeld::of(&server);
+    let mut client = server.v1().await;
+    for id in 1..=3 {
+        client.send(&format!(r#"["gate/hold",{{"gate":"g"}},{id}]"#)).await;
+    }
+    client.exchange(r#"["ping",null,4]"#, r#"["ping",{"pong":true},4]"#).await;
+    server.app.gate("g").release(3);
+    client.collect_until(|frame| frame.ends_with(",3]")).await;
+    assert_eq!(most.end().await, 0);
+}
+
 // --- HTTP -------------------------------------------------------------------------------------------------------------
 
 /// Sends a call over HTTP, to read its response slowly or never.
@@ -308,4 +447,16 @@ async fn what_a_parked_stream_holds_is_counted_and_given_up_at_the_limit() {
     }
     assert!(statuses.contains(&200), "{statuses:?}");
     assert!(statuses.iter().any(|status| *status != 200), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_body_of_a_call_that_waits_is_counted() {
+    let server = TestServer::start().await;
+    let body = format!(r#"{{"gate":"g","more":"{}"}}"#, "x".repeat(100_000));
+    let mut raw = RawConnection::connect_from(A, server.addr).await;
+    raw.send(&HttpRequest::post(server.addr, "/events/gate/hold", body.as_str()).bytes()).await;
+    until("its handler waits", || server.handle.held_bytes() / 4096 == body.len() / 4096).await;
+    server.app.gate("g").release(1);
+    assert_eq!(raw.read_head().await.status, 200);
+    until_nothing_is_held(&server).await;
 }

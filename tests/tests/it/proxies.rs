@@ -228,10 +228,10 @@ async fn origins_are_compared_with_the_host_that_the_proxy_states() {
 async fn each_client_of_a_proxy_has_a_memory_limit_of_its_own() {
     let server = TestServer::start_with(|config| {
         trust_loopback(config);
-        config.max_held_bytes_per_address = 150_000;
+        config.max_held_bytes_per_address = 300_000;
     })
     .await;
-    // A body that has not arrived whole is held. What one client holds is within its limit, and more than each connection of
+    // A body that has not arrived whole is held, and so are the buffers of its request, of 56 KiB. What one client holds is within its limit, and more than each connection of
     // the other one holds.
     let begin = async |client: &str, len: usize| {
         let mut raw = RawConnection::connect(server.addr).await;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::attack::Attack;
+use crate::budget::Keeps;
 use crate::field::{Conn, Field};
 use crate::frames;
 use crate::sources::Sources;
@@ -63,6 +64,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         connections: (101, 51),
         bytes_per_second: 8e6,
         leads_to: &["closed 1013", "open until"],
+        keeps: Keeps::Pushes,
         ..Attack::new("stopped readers", "100 members of a busy room do not read", |field| Box::pin(members(field)))
     },
 ];

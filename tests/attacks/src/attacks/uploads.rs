@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::attack::Attack;
+use crate::budget::Keeps;
 use crate::field::{Conn, Field};
 use crate::frames;
 use crate::server::Events;
@@ -23,6 +24,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         connections: (16, 8),
         bytes_per_second: 128e6,
         events: Events::Tests,
+        keeps: Keeps::Uploads,
         ..Attack::new(
             "unread uploads",
             "16 connections send four uploads of 64 items of a megabyte to a handler that reads none (an event of the tests)",
