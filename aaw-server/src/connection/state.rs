@@ -106,9 +106,10 @@ impl ConnectionState {
         self.update_budget();
     }
 
-    /// Lets calls start, or not, by what the connection holds.
+    /// Lets calls start, or not, by what the connection holds, and by whether it is held up as a sender.
     pub(super) fn update_budget(&mut self) {
         self.protocol.set_over_budget(self.memory.is_used_up());
+        self.protocol.set_held_up(self.guard.peer.mailbox.is_held());
     }
 
     /// Returns whether something waits until the client has read its responses: queued calls, or streams.

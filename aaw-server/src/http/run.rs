@@ -46,6 +46,8 @@ pub(super) struct HttpCall {
     /// Completes when the call is ended because its events were replaced. `None` for a call that is over.
     generation_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     dispatch: Arc<Dispatch>,
+    /// May be held up as a sender.
+    caller: Arc<EventCaller>,
     /// Keeps the session registered as in use, so that its end is noticed.
     _session: Option<Arc<SessionGuard>>,
 }
@@ -98,7 +100,8 @@ impl HttpCall {
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
         let (dispatch, max_message) = (Arc::clone(&shared.dispatch), shared.dispatch.max_response);
-        Ok(Self { state, budget, max_message, session_end, generation_end, dispatch, _session: session })
+        let caller = Arc::clone(caller);
+        Ok(Self { state, budget, max_message, session_end, generation_end, dispatch, caller, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -182,8 +185,12 @@ impl HttpCall {
 }
 
 impl HttpCall {
-    /// Decides by what the connection holds whether the handler may be polled.
+    /// Decides by what the connection holds whether the handler may be polled. While the request is held up as a sender, not even its
+    /// response is sent: a client that calls in a loop waits for those that read what its calls push.
     fn admit(&mut self, cx: &mut Context<'_>) -> Admission {
+        if self.caller.poll_held(cx).is_pending() {
+            return Admission::Wait;
+        }
         match &self.state {
             HttpCallState::Stream(_) => self.budget.admit(false, cx),
             HttpCallState::Pending(pending) => self.budget.admit(pending.grows(), cx),
