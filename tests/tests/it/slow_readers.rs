@@ -1,11 +1,12 @@
 //! Senders whose pushes overrun their readers: readers that read slow them down, and frozen ones do not.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use aaw_server::Config;
 use aaw_tests::raw::{self, RawConnection};
-use aaw_tests::{HttpRequest, TestServer, WireClient, until};
+use aaw_tests::{HttpRequest, TestServer, until};
 use tokio::task::JoinHandle;
 
 /// Longer than any test takes, for timeouts that must not expire.
@@ -122,49 +123,48 @@ async fn a_sender_over_http_waits_for_readers_at_a_steady_pace() {
     expect_all_received(readers).await;
 }
 
+/// Broadcasts messages to all, itself too, as fast as the server reads, and reads what all of `names` broadcast so, at a steady
+/// pace: no faster than the others do.
+async fn send_and_read(mut client: RawConnection, name: &str, names: &[&str]) {
+    let text = |name: &str, number| format!("\"{name}{number:06}{}\"", "x".repeat(MESSAGE));
+    let frame = |number| raw::masked(raw::TEXT, format!(r#"["broadcasts/all",{}]"#, text(name, number)).as_bytes());
+    let (mut unsent, mut sent) = (Vec::new(), 0);
+    let mut next: HashMap<&str, usize> = names.iter().map(|name| (*name, 0)).collect();
+    let (started, mut read) = (tokio::time::Instant::now(), 0);
+    while read < names.len() * MESSAGES {
+        if unsent.is_empty() && sent < MESSAGES {
+            unsent = frame(sent);
+            sent += 1;
+        }
+        unsent.drain(..client.send_now(&unsent));
+        // What it has sent whole comes back.
+        if next[name] < sent - usize::from(!unsent.is_empty()) || sent == MESSAGES {
+            let payload = client.read_frame().await.payload;
+            let from = names.iter().find(|name| payload.starts_with(format!(r#"["broadcast","{name}"#).as_bytes()));
+            let from = from.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&payload)));
+            let number = next.get_mut(from).expect("it is in the table");
+            assert!(payload == format!(r#"["broadcast",{}]"#, text(from, *number)).as_bytes(), "in order");
+            *number += 1;
+            read += 1;
+            let due = Duration::from_secs_f64((read * MESSAGE) as f64 / (PACE * names.len() as f64));
+            tokio::time::sleep_until(started + due).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_sender_that_reads_its_own_pushes_slowly_receives_all_of_them() {
     let server = start().await;
-    let (sender, mut writer) = (connect(&server).await, connect(&server).await);
-    // The two are readers of each other, too.
-    let reader = tokio::spawn(read_at_pace(sender, MESSAGES));
-    let burst = tokio::spawn(async move {
-        send_burst(&mut writer, "broadcasts/all").await;
-        read_at_pace(writer, MESSAGES).await
-    });
-    expect_all_received(vec![reader]).await;
-    burst.abort();
-}
-
-/// A client that sends while it reads.
-async fn send_and_read(mut client: WireClient, texts: Vec<String>, count: usize) -> (WireClient, Vec<String>) {
-    let mut received = Vec::new();
-    for text in &texts {
-        client.send(text).await;
-        received.push(client.next().await);
-    }
-    while received.len() < count {
-        received.push(client.next().await);
-    }
-    (client, received)
+    send_and_read(connect(&server).await, "a", &["a"]).await;
 }
 
 #[tokio::test]
 async fn two_senders_that_read_each_other_do_not_wait_forever() {
     let server = start_with(|config| config.reader_stall_timeout = NEVER).await;
-    let (mut first, mut second) = (server.v1().await, server.v1().await);
-    first.expect_nothing().await;
-    second.expect_nothing().await;
-    let large =
-        |sender: &str| (0..60).map(|_| format!(r#"["broadcasts/all","{sender}{}"]"#, "x".repeat(600_000))).collect();
-    // Each message is beyond the mark: every call holds up its sender, for both of them.
-    let (first, second) = tokio::join!(send_and_read(first, large("a"), 120), send_and_read(second, large("b"), 120));
-    for (_, received) in [&first, &second] {
-        let of = |sender: &str| {
-            received.iter().filter(|text| text.starts_with(&format!(r#"["broadcast","{sender}"#))).count()
-        };
-        assert_eq!((of("a"), of("b")), (60, 60));
-    }
+    let (first, second) = (connect(&server).await, connect(&server).await);
+    tokio::join!(send_and_read(first, "a", &["a", "b"]), send_and_read(second, "b", &["a", "b"]));
 }
 
 #[tokio::test]
@@ -223,15 +223,16 @@ async fn a_sender_that_is_held_up_holds_up_no_other() {
         sender
     });
     let reader = tokio::spawn(read_at_pace(reader, MESSAGES));
-    // Its own calls are served all the time, between the pushes.
+    // Its own calls are served, between the pushes.
+    let mut served = 0;
     while !reader.is_finished() {
-        let started = Instant::now();
         let id = other.start_call("ping", "null").await.expect("v1 has ids");
         let response = format!(r#"["ping",{{"pong":true}},{id}]"#);
         other.collect_until(|text| text == response).await;
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        served += 1;
+        tokio::task::yield_now().await;
     }
+    assert!(served >= 5, "{served}");
     burst.await.expect("the sender is not closed");
     expect_all_received(vec![reader]).await;
 }
