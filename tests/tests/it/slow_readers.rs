@@ -21,6 +21,10 @@ const MESSAGE: usize = 8000;
 /// The messages of a sender: 6 MB, which is six times what a reader may have waiting.
 const MESSAGES: usize = 750;
 
+/// The bytes of messages of which a few are 6 MB, for senders that take a while for each.
+const LARGE: usize = 100_000;
+const LARGE_MESSAGES: usize = 60;
+
 /// A server that closes readers with more than a megabyte to read. The default of 16 MiB would need as much more, and the readers
 /// seconds for it.
 async fn start() -> TestServer {
@@ -57,6 +61,17 @@ async fn read_at_pace(mut client: RawConnection, count: usize) -> RawConnection 
         tokio::time::sleep_until(started + Duration::from_secs_f64(read as f64 / PACE)).await;
     }
     client
+}
+
+/// Reads large messages at a steady pace.
+async fn read_large_at_pace(client: &mut RawConnection) {
+    let started = tokio::time::Instant::now();
+    let expected = format!(r#"["broadcast","{}"]"#, "x".repeat(LARGE));
+    for number in 1..=LARGE_MESSAGES {
+        client.expect_text(&expected).await;
+        let due = Duration::from_secs_f64((number * LARGE) as f64 / PACE);
+        tokio::time::sleep_until(started + due).await;
+    }
 }
 
 /// Connects clients that read at a steady pace.
@@ -99,28 +114,23 @@ async fn a_handler_that_pushes_while_it_runs_waits_for_readers_at_a_steady_pace(
     let server = start().await;
     let mut reader = connect(&server).await;
     let mut sender = server.v1().await;
-    let call = format!(r#"["broadcasts/steps",{{"bytes":{MESSAGE},"times":{MESSAGES}}},1]"#);
-    sender.send(&call).await;
-    let expected = format!(r#"["broadcast","{}"]"#, "x".repeat(MESSAGE));
-    let started = tokio::time::Instant::now();
-    for number in 1..=MESSAGES {
-        reader.expect_text(&expected).await;
-        let due = Duration::from_secs_f64((number * MESSAGE) as f64 / PACE);
-        tokio::time::sleep_until(started + due).await;
-    }
+    sender.send(&format!(r#"["broadcasts/steps",{{"bytes":{LARGE},"times":{LARGE_MESSAGES}}},1]"#)).await;
+    read_large_at_pace(&mut reader).await;
     sender.expect(r#"["broadcasts/steps",null,1]"#).await;
 }
 
 #[tokio::test]
 async fn a_sender_over_http_waits_for_readers_at_a_steady_pace() {
     let server = start().await;
-    let readers = steady_readers(&server, 2).await;
+    let mut reader = connect(&server).await;
+    let reading = tokio::spawn(async move { read_large_at_pace(&mut reader).await });
     let mut sender = RawConnection::connect(server.addr).await;
-    for number in 0..MESSAGES {
-        let post = HttpRequest::post(server.addr, "/events/broadcasts/others", message(number));
+    let body = format!("\"{}\"", "x".repeat(LARGE));
+    for _ in 0..LARGE_MESSAGES {
+        let post = HttpRequest::post(server.addr, "/events/broadcasts/others", body.as_str());
         assert_eq!(post.send_over(&mut sender).await.status, 204);
     }
-    expect_all_received(readers).await;
+    reading.await.expect("everything arrives");
 }
 
 /// Broadcasts messages to all, itself too, as fast as the server reads, and reads what all of `names` broadcast so, at a steady
@@ -128,17 +138,14 @@ async fn a_sender_over_http_waits_for_readers_at_a_steady_pace() {
 async fn send_and_read(mut client: RawConnection, name: &str, names: &[&str]) {
     let text = |name: &str, number| format!("\"{name}{number:06}{}\"", "x".repeat(MESSAGE));
     let frame = |number| raw::masked(raw::TEXT, format!(r#"["broadcasts/all",{}]"#, text(name, number)).as_bytes());
-    let (mut unsent, mut sent) = (Vec::new(), 0);
+    let frames: Vec<u8> = (0..MESSAGES).flat_map(frame).collect();
+    let mut sent = 0;
     let mut next: HashMap<&str, usize> = names.iter().map(|name| (*name, 0)).collect();
     let (started, mut read) = (tokio::time::Instant::now(), 0);
     while read < names.len() * MESSAGES {
-        if unsent.is_empty() && sent < MESSAGES {
-            unsent = frame(sent);
-            sent += 1;
-        }
-        unsent.drain(..client.send_now(&unsent));
+        sent += client.send_now(&frames[sent..]);
         // What it has sent whole comes back.
-        if next[name] < sent - usize::from(!unsent.is_empty()) || sent == MESSAGES {
+        if next[name] < sent / (frames.len() / MESSAGES) || sent == frames.len() {
             let payload = client.read_frame().await.payload;
             let from = names.iter().find(|name| payload.starts_with(format!(r#"["broadcast","{name}"#).as_bytes()));
             let from = from.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&payload)));
