@@ -226,7 +226,7 @@ pub struct Config {
     ///
     /// A connection is behind from when half of [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) waits for it, until a quarter
     /// does. While it reads, those whose calls push to it wait for it: their further calls do not start, their handlers are not
-    /// polled, and over HTTP their responses are sent later. A connection that has accepted nothing for one second holds up nobody,
+    /// polled, and over HTTP their responses are sent later. A connection that has accepted nothing for one second holds up no sender,
     /// nor does one that reads less than that quarter within this timeout (with the defaults 52 KB/s), so that
     /// one slow reader cannot stop others. What the program itself pushes, with a [`Handle`](crate::Handle), never waits.
     pub reader_stall_timeout: Duration,
