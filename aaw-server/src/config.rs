@@ -225,6 +225,15 @@ pub struct Config {
     /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed
     /// at once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
     pub max_push_burst_bytes: usize,
+    /// How long the socket of a connection that is behind with its pushes may accept nothing, before the connection is closed
+    /// with code 1013. Default 5 s, as [`push_backlog_timeout`](Self::push_backlog_timeout).
+    ///
+    /// A connection is behind from when half of [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) waits for it, until a quarter
+    /// does. While it reads, those whose calls push to it wait for it: their further calls do not start, their handlers are not
+    /// polled, and over HTTP their responses are sent later. A connection that has accepted nothing for one second holds up no sender,
+    /// nor does one that reads less than that quarter within this timeout (with the defaults 52 KB/s), so that
+    /// one slow reader cannot stop others. What the program itself pushes, with a [`Handle`](crate::Handle), never waits.
+    pub reader_stall_timeout: Duration,
     /// The maximum total size of the frames of one connection's running calls, in bytes; further calls wait in the
     /// queue. Default 4 MiB. Handlers may occupy many times the size of their bodies.
     pub max_running_call_bytes: usize,
@@ -409,6 +418,7 @@ impl Default for Config {
             max_push_backlog_bytes: 1 << 20,
             push_backlog_timeout: Duration::from_secs(5),
             max_push_burst_bytes: 16 << 20,
+            reader_stall_timeout: Duration::from_secs(5),
             max_running_call_bytes: protocol.max_running_bytes,
             upload_window: 64,
             max_upload_bytes: protocol.max_upload_bytes,

@@ -1,4 +1,4 @@
-//! Copies the code of the mailbox and of the flusher, with the locks, tasks and sockets of the model instead of the real ones.
+//! Copies the code of the mailbox, of what it stores of readers and senders, and of the flusher, with the locks, tasks and sockets of the model instead of the real ones.
 
 use std::path::Path;
 use std::{env, fs};
@@ -6,7 +6,7 @@ use std::{env, fs};
 fn main() {
     let hub = Path::new("../../aaw-server/src/hub");
     let out = env::var("OUT_DIR").expect("cargo sets it");
-    for file in ["mailbox.rs", "flusher.rs"] {
+    for file in ["mailbox.rs", "reader_pace.rs", "sender_hold.rs", "flusher.rs"] {
         let path = hub.join(file);
         println!("cargo::rerun-if-changed={}", path.display());
         let code = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

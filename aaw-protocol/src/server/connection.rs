@@ -74,6 +74,7 @@ pub struct ServerConnection<T = ()> {
     pub(super) outputs: VecDeque<Output<T>>,
     pub(super) unsent_bytes: usize,
     over_budget: bool,
+    held_up: bool,
     draining: bool,
     pub(super) closed: bool,
 }
@@ -118,6 +119,7 @@ impl<T> ServerConnection<T> {
             outputs: VecDeque::new(),
             unsent_bytes: 0,
             over_budget: false,
+            held_up: false,
             draining: false,
             closed: false,
             config,
@@ -331,7 +333,10 @@ impl<T> ServerConnection<T> {
             return Ok(self.refuse(&format, frame, stopping()));
         }
         let numbered = matches!(format, ResponseFormat::Single { .. } | ResponseFormat::Items { .. });
-        match self.wait_queue.push(self.config.limits.line as usize, text, now, self.last_id, numbered, upload) {
+        // While the sender is held up, one call always fits: input is read up to it, and the client has done nothing wrong.
+        let always_fits = self.held_up && self.wait_queue.is_empty();
+        let max_bytes = if always_fits { usize::MAX } else { self.config.limits.line as usize };
+        match self.wait_queue.push(max_bytes, text, now, self.last_id, numbered, upload) {
             Ok(()) => Ok(Input::Handled),
             Err(_) => {
                 let error = format!("Too many calls: {} run and the wait queue is full", self.running.len());
@@ -700,6 +705,18 @@ impl<T> ServerConnection<T> {
         self.over_budget = over_budget;
     }
 
+    /// Tells whether calls wait in the wait queue, as in [`set_over_budget`](Self::set_over_budget), because earlier ones have
+    /// pushed more than their recipients read. What precedes the next call is still [read](Self::wants_input), also pings and the
+    /// client's close.
+    pub fn set_held_up(&mut self, held_up: bool) {
+        self.held_up = held_up;
+    }
+
+    /// Returns whether calls wait because of [`set_held_up`](Self::set_held_up).
+    pub fn is_held_up(&self) -> bool {
+        self.held_up
+    }
+
     /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of
     /// open calls count. They are rounded up to milliseconds, and approached in steps: it may take several calls until one
     /// has passed.
@@ -779,9 +796,9 @@ impl<T> ServerConnection<T> {
     }
 
     /// Returns whether to read from the client. It becomes `false` only if the client sends calls without reading the
-    /// refusals.
+    /// refusals, or while it is [held up](Self::set_held_up) and a call waits.
     pub fn wants_input(&self) -> bool {
-        self.unsent_bytes < 2 * self.config.max_unsent_bytes
+        self.unsent_bytes < 2 * self.config.max_unsent_bytes && !(self.held_up && self.has_queued_calls())
     }
 
     /// Returns the number of open calls: their handlers run, or their responses wait for credit.
@@ -811,6 +828,7 @@ impl<T> ServerConnection<T> {
             && self.unsent_bytes < self.config.max_unsent_bytes
             && !self.has_unacknowledged()
             && !self.over_budget
+            && !self.held_up
     }
 
     fn is_used_id(&self, id: i64) -> bool {

@@ -1033,6 +1033,21 @@ fn no_call_starts_while_the_client_does_not_read() {
     assert!(server.connection.wants_input());
 }
 
+#[test]
+fn while_a_sender_is_held_up_one_call_waits_and_what_precedes_it_is_read() {
+    // Not even a small call fits into the wait queue.
+    let mut server = Server::v1_with(limits(9, 1));
+    server.connection.set_held_up(true);
+    server.check([r#"["aaw/ping"]"#], r#"["aaw/pong",null]"#);
+    assert!(server.connection.wants_input());
+    server.check([r#"["ping",null,1]"#], "");
+    assert!(!server.connection.wants_input(), "the next call would be refused");
+    server.connection.set_held_up(false);
+    server.write_everything();
+    server.expect(r#"["ping",{"pong":true},1]"#);
+    assert!(server.connection.wants_input());
+}
+
 // --- Shutdown and heartbeat
 // -------------------------------------------------------------------------------------------
 

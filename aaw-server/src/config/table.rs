@@ -53,6 +53,7 @@ macro_rules! __config_table {
                 max_push_backlog_bytes: live, Bytes(1);
                 push_backlog_timeout: live, Time(ANY);
                 max_push_burst_bytes: live, Bytes(1);
+                reader_stall_timeout: live, Time(POSITIVE);
                 max_running_call_bytes: live, Bytes(1);
                 upload_window: live, Number(1, MAX);
                 max_upload_bytes: live, Bytes(1);

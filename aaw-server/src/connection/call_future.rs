@@ -14,7 +14,7 @@ use crate::hub::{Command, Peer};
 use crate::memory_budget::{Admission, CallBudget, out_of_memory_budget};
 
 /// The rest of a call, whose result is posted to its connection. Its handler is polled only while its connection's budget
-/// admits it, and what it holds is counted after each poll.
+/// admits it, and while its connection is not held up as a sender. What it holds is counted after each poll.
 ///
 /// Not an `async` block, which would contain the call twice: as it was captured, and as it is awaited.
 pub(super) struct CallFuture {
@@ -40,7 +40,12 @@ impl CallFuture {
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((call, budget)) = &mut self.running else { return Poll::Ready(()) };
-        let (mut frame, completion) = match budget.admit(call.grows(), cx) {
+        let admission = match self.peer.mailbox.poll_held(cx) {
+            Poll::Ready(()) => budget.admit(call.grows(), cx),
+            // It waits for those that read what it has pushed.
+            Poll::Pending => Admission::Wait,
+        };
+        let (mut frame, completion) = match admission {
             // Its time goes on.
             Admission::Wait => ready!(call.poll_limit(cx)),
             Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),

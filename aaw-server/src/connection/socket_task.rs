@@ -383,8 +383,9 @@ impl SocketTask {
         }
         self.state.meter.end_turn(budget.is_used_up);
         self.state.offer_place(now);
-        self.note_held(cx, now);
-        self.set_timer(cx);
+        let is_behind = self.note_held(cx, now);
+        let pace_due = self.check_pace(cx, now, is_behind);
+        self.set_timer(cx, pace_due);
         self.state.protocol.release_memory();
         if budget.is_used_up {
             // Unlike a task that wakes itself, this lets the runtime look for new events of sockets.
@@ -408,7 +409,7 @@ impl SocketTask {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.state.meter.due().is_some() {
+        if self.state.meter.due().is_some() || self.state.protocol.is_held_up() {
             // What the client sends is not read, its pongs neither.
             self.state.protocol.handle_sign_of_life(now);
             self.state.meter.end_pause(now);
@@ -654,8 +655,9 @@ impl SocketTask {
     }
 
     /// Counts what the connection holds between its turns, and notes since when pushes exceed their sustained limit. After
-    /// writing: pushes that still wait now are those that the client does not accept fast enough.
-    fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
+    /// writing: pushes that still wait now are those that the client does not accept fast enough. Returns whether the client is
+    /// behind with them.
+    fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let log = self.state.peer().mailbox.log_state();
         let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
         let held = log.unsent
@@ -700,6 +702,27 @@ impl SocketTask {
         } else {
             self.over_push_limit_since.get_or_insert_with(|| Box::new(now));
         }
+        log.is_behind
+    }
+
+    /// Waits as a sender for those that read, if the connection is held up. As a reader that is behind: closes the connection if
+    /// its socket accepts nothing for too long. Returns when to check that again. After writing, like
+    /// [`note_held`](Self::note_held).
+    fn check_pace(&mut self, cx: &mut Context<'_>, now: Instant, is_behind: bool) -> Option<Instant> {
+        let mailbox = &self.state.guard.peer.mailbox;
+        if self.state.protocol.is_held_up() && mailbox.poll_held(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        if !is_behind {
+            return None;
+        }
+        let check = mailbox.check_pace(now, self.state.config.reader_stall_timeout)?;
+        if check.is_stalled {
+            self.state.protocol.close(Close::TooSlow);
+            self.state.collect_outputs();
+            cx.waker().wake_by_ref();
+        }
+        Some(check.due)
     }
 
     // --- Resumption --------------------------------------------------------------------------------------------------
@@ -797,8 +820,11 @@ impl SocketTask {
 
     /// Sets the timer to the next deadline. A timer that fires earlier is left as it is and set again then: most turns
     /// move a deadline further away, and need not touch it.
-    fn set_timer(&mut self, cx: &mut Context<'_>) {
+    fn set_timer(&mut self, cx: &mut Context<'_>, pace_due: Option<Instant>) {
         let mut due = self.state.protocol.poll_timeout();
+        if let Some(pace) = pace_due {
+            due = due.min(pace);
+        }
         if let Some(stalled) = self.stall.as_ref().and_then(|stall| stall.due()) {
             due = due.min(stalled);
         }

@@ -110,9 +110,10 @@ impl ConnectionState {
         self.update_budget();
     }
 
-    /// Lets calls start, or not, by what the connection holds.
+    /// Lets calls start, or not, by what the connection holds, and by whether it is held up as a sender.
     pub(super) fn update_budget(&mut self) {
         self.protocol.set_over_budget(self.memory.is_used_up());
+        self.protocol.set_held_up(self.guard.peer.mailbox.is_held());
     }
 
     /// Offers the place of the socket while the client has not responded to a ping, so that a client which connects again is not

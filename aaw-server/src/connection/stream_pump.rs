@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use aaw_event::host::ItemSink;
@@ -212,7 +212,12 @@ impl StreamPump {
     /// Continues as a task until the stream ends, posting its batches to the connection.
     pub(super) async fn run(mut self, key: CallKey, peer: Arc<Peer>) {
         loop {
-            let batch = poll_fn(|cx| self.poll(cx)).await;
+            let batch = poll_fn(|cx| {
+                // It waits for those that read what its connection has pushed.
+                ready!(peer.mailbox.poll_held(cx));
+                self.poll(cx)
+            })
+            .await;
             let has_ended = batch.end.is_some();
             self.credit.batch_posted.store(true, Ordering::Release);
             peer.mailbox.post(Command::StreamItems(key, Box::new(batch)));

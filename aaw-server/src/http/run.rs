@@ -53,6 +53,8 @@ pub(super) struct HttpCall {
     /// Completes when the call is ended because its events were replaced. `None` for a call that is over, and for one of a
     /// built-in event.
     generation_end: Option<(Arc<Generation>, BoxedEnd)>,
+    /// May be held up as a sender.
+    caller: Arc<EventCaller>,
     /// Keeps the session registered as in use, so that its end is noticed.
     _session: Option<Arc<SessionGuard>>,
 }
@@ -116,7 +118,8 @@ impl HttpCall {
             HttpCallState::Done(..) | HttpCallState::Finished => None,
         };
         let max_message = shared.dispatch.max_response;
-        Ok(Self { state, budget, held, max_message, session_end, generation_end, _session: session })
+        let caller = Arc::clone(caller);
+        Ok(Self { state, budget, held, max_message, session_end, generation_end, caller, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -200,8 +203,12 @@ impl HttpCall {
 }
 
 impl HttpCall {
-    /// Decides by what the connection holds whether the handler may be polled.
+    /// Decides by what the connection holds whether the handler may be polled. While the request is held up as a sender, not even its
+    /// response is sent: a client that calls in a loop waits for those that read what its calls push.
     fn admit(&mut self, cx: &mut Context<'_>) -> Admission {
+        if self.caller.poll_held(cx).is_pending() {
+            return Admission::Wait;
+        }
         match &self.state {
             HttpCallState::Stream(_) => self.budget.admit(false, cx),
             HttpCallState::Pending(pending) => self.budget.admit(pending.grows(), cx),

@@ -1,13 +1,16 @@
 //! The caller of an event, as its handler uses it: a connection, or a single HTTP request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use aaw_protocol::{Code, Failure};
 use tokio::runtime::Handle;
 
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionScope};
+use crate::hub::delivery::Delivery;
 use crate::hub::hub::Hub;
 use crate::hub::peer::Peer;
+use crate::hub::sender_hold::{HeldSender, SenderHold};
 
 /// What the host operations of a server need, shared by all its callers.
 #[derive(Debug)]
@@ -42,7 +45,33 @@ enum CallOrigin {
     Opening(Arc<Peer>),
     /// Nothing can be pushed to it, and it is a member of no room.
     /// Boxed, so that connections do not reserve the memory for it.
-    Request(Box<CallContext>),
+    Request(Box<HttpCaller>),
+}
+
+#[derive(Debug)]
+struct HttpCaller {
+    context: CallContext,
+    /// The request is held up as a sender.
+    hold: Mutex<Option<Arc<SenderHold>>>,
+}
+
+impl HttpCaller {
+    /// As [`Mailbox::begin_hold`](crate::hub::mailbox::Mailbox::begin_hold).
+    fn begin_hold(&self) -> Option<HeldSender> {
+        // Nothing panics while it holds the lock.
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        if hold.as_ref().is_some_and(|hold| !hold.has_ended()) {
+            return None;
+        }
+        let (begun, part) = SenderHold::begin();
+        *hold = Some(begun);
+        Some(part)
+    }
+
+    fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        hold.as_ref().map_or(Poll::Ready(()), |hold| hold.poll_ended(cx))
+    }
 }
 
 impl EventCaller {
@@ -69,7 +98,10 @@ impl EventCaller {
 
     #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "there are no HTTP requests"))]
     pub(crate) fn for_request(services: Arc<HostServices>, context: CallContext) -> Arc<Self> {
-        Arc::new(Self { origin: CallOrigin::Request(Box::new(context)), services })
+        Arc::new(Self {
+            origin: CallOrigin::Request(Box::new(HttpCaller { context, hold: Mutex::default() })),
+            services,
+        })
     }
 
     /// Returns the caller's connection, which may have ended.
@@ -82,13 +114,39 @@ impl EventCaller {
             CallOrigin::Request(_) => Err(Failure::new(Code::NO_CONNECTION, "A call over HTTP has no connection")),
         }
     }
+
+    /// Holds up the caller until the readers of its push that are behind have caught up, or do not read. To be called without a
+    /// lock. A caller that is held up already waits for its first readers only: it makes no further calls meanwhile.
+    pub(super) fn wait_for_readers(&self, delivery: Delivery) {
+        let readers = delivery.into_slow_readers();
+        if readers.len() == 0 {
+            return;
+        }
+        let begun = match &self.origin {
+            CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => peer.mailbox.begin_hold(),
+            CallOrigin::Request(caller) => caller.begin_hold(),
+        };
+        if let Some(begun) = begun {
+            readers.for_each(|reader| reader.mailbox.hold_sender(&begun));
+        }
+    }
+
+    /// Completes when the caller is not held up as a sender. Until then its handlers are not to be polled, and its calls not to be
+    /// started.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "connections ask their mailbox"))]
+    pub(crate) fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.origin {
+            CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => peer.mailbox.poll_held(cx),
+            CallOrigin::Request(caller) => caller.poll_held(cx),
+        }
+    }
 }
 
 impl IdentifiedCaller for EventCaller {
     fn context(&self) -> &CallContext {
         match &self.origin {
             CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => &peer.context,
-            CallOrigin::Request(context) => context,
+            CallOrigin::Request(caller) => &caller.context,
         }
     }
 }

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::auth::{IdentifiedCaller, identity_change};
+use crate::hub::delivery::Delivery;
 use crate::hub::event_caller::EventCaller;
 use crate::hub::in_runtime::InRuntime;
 use crate::hub::mailbox::connection_ended;
@@ -71,12 +72,18 @@ impl host::Caller for EventCaller {
             let error = "A call over HTTP has no connection to send an event to";
             return Err(Failure::new(Code::NO_CONNECTION, error));
         };
-        self.services.hub.push_to(peer, &push_frame(event, data, self.services.max_message)?)
+        let frame = push_frame(event, data, self.services.max_message)?;
+        let mut delivery = Delivery::with_sender();
+        let pushed = self.services.hub.push_to(peer, &frame, &mut delivery);
+        self.wait_for_readers(delivery);
+        pushed
     }
 
     fn broadcast(&self, data: &str, include_self: bool) {
         let except = (!include_self).then_some(self.context().id);
-        self.services.hub.broadcast(data, self.services.max_message, except);
+        let mut delivery = Delivery::with_sender();
+        self.services.hub.broadcast(data, self.services.max_message, except, &mut delivery);
+        self.wait_for_readers(delivery);
     }
 
     fn host_op(&self, op: &str, args: &str) -> Result<String, Failure> {
@@ -157,8 +164,10 @@ struct AuthenticateArgs {
 
 fn join_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
     let JoinArgs { name, presence } = parse(args)?;
-    caller.services.hub.rooms.join(caller.peer()?, &name.0, presence)?;
-    Ok("null".into())
+    let mut delivery = Delivery::with_sender();
+    let joined = caller.services.hub.rooms.join(caller.peer()?, &name.0, presence, &mut delivery);
+    caller.wait_for_readers(delivery);
+    joined.map(|()| "null".into())
 }
 
 fn leave_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
@@ -173,7 +182,10 @@ fn leave_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
 fn emit_to_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
     let EmitArgs { name, event, data, except } = parse(args)?;
     let frame = push_frame(&event.0, data.get(), caller.services.max_message)?;
-    Ok(caller.services.hub.rooms.push(&name.0, &frame, parse_id(except)).to_string())
+    let mut delivery = Delivery::with_sender();
+    let count = caller.services.hub.rooms.push(&name.0, &frame, parse_id(except), &mut delivery);
+    caller.wait_for_readers(delivery);
+    Ok(count.to_string())
 }
 
 fn room_size(caller: &EventCaller, args: &str) -> Result<String, Failure> {

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::address_limits::{Address, AddressPermit};
+use crate::hub::delivery::Delivery;
 use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
@@ -248,29 +249,33 @@ impl Hub {
 
     /// Pushes the event `broadcast` to all connections but `except`. `data` is JSON; if the frame is larger than
     /// `max_message` bytes, an error is logged and nothing is sent.
-    pub(crate) fn broadcast(&self, data: &str, max_message: usize, except: Option<Uuid>) {
+    pub(super) fn broadcast(&self, data: &str, max_message: usize, except: Option<Uuid>, delivery: &mut Delivery) {
         match push_frame(BROADCAST, data, max_message) {
-            Ok(frame) => drop(self.push_to_all(&frame, except)),
+            Ok(frame) => _ = self.push_to_all(&frame, except, delivery),
             Err(failure) => log_throttled!(error, "a broadcast was not sent: {failure}"),
         }
     }
 
     /// Pushes an event to all connections, and returns the number of those that it was posted to. `data` is JSON.
     pub(crate) fn emit(&self, event: &str, data: &str, max_message: usize) -> Result<usize, Failure> {
-        Ok(self.push_to_all(&push_frame(event, data, max_message)?, None))
+        Ok(self.push_to_all(&push_frame(event, data, max_message)?, None, &mut Delivery::default()))
     }
 
     /// Pushes an event to one connection. `data` is JSON.
     pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, max_message: usize) -> Result<(), Failure> {
         let frame = push_frame(event, data, max_message)?;
-        self.push_to(&self.peer(connection).ok_or_else(connection_ended)?, &frame)
+        self.push_to(&self.peer(connection).ok_or_else(connection_ended)?, &frame, &mut Delivery::default())
     }
 
     /// Pushes a frame to one connection.
-    pub(super) fn push_to(&self, peer: &Arc<Peer>, frame: &SharedFrame) -> Result<(), Failure> {
-        let mut unflushed = Vec::new();
-        let pushed = peer.push(frame, &mut unflushed);
-        self.flusher.flush(unflushed);
+    pub(super) fn push_to(
+        &self,
+        peer: &Arc<Peer>,
+        frame: &SharedFrame,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
+        let pushed = delivery.push(peer, frame);
+        self.flusher.flush(delivery.take_unflushed());
         Ok(pushed?)
     }
 
@@ -281,14 +286,14 @@ impl Hub {
 
     /// Appends one frame for all connections but `except`, and returns the number of those that accepted it. The others
     /// are not open yet, have ended, or are being closed because they read too slowly.
-    fn push_to_all(&self, frame: &SharedFrame, except: Option<Uuid>) -> usize {
-        let mut unflushed = Vec::with_capacity(self.peers.len());
+    fn push_to_all(&self, frame: &SharedFrame, except: Option<Uuid>, delivery: &mut Delivery) -> usize {
+        delivery.reserve(self.peers.len());
         // Nothing panics while it holds the lock.
         let order = self.push_order.lock().unwrap_or_else(PoisonError::into_inner);
         let others = self.peers.iter().filter(|peer| Some(peer.id()) != except);
-        let count = others.filter(|peer| peer.push(frame, &mut unflushed).is_ok()).count();
+        let count = others.filter(|peer| delivery.push(peer, frame).is_ok()).count();
         drop(order);
-        self.flusher.flush(unflushed);
+        self.flusher.flush(delivery.take_unflushed());
         count
     }
 }
@@ -316,9 +321,9 @@ mod tests {
     fn a_broadcast_reaches_all_connections_but_the_excepted_one() {
         let hub = Arc::new(Hub::default());
         let (a, b) = (connect(&hub), connect(&hub));
-        hub.broadcast("1", 100, Some(a.peer.id()));
+        hub.broadcast("1", 100, Some(a.peer.id()), &mut Delivery::default());
         assert_eq!((take_pushes(&a), take_pushes(&b)), (vec![], vec![SharedFrame::text(br#"["broadcast",1]"#)]));
-        hub.broadcast("2", 100, None);
+        hub.broadcast("2", 100, None, &mut Delivery::default());
         assert_eq!((take_pushes(&a).len(), take_pushes(&b).len()), (1, 1));
     }
 
@@ -326,7 +331,7 @@ mod tests {
     fn a_broadcast_is_one_buffer_for_all_connections() {
         let hub = Arc::new(Hub::default());
         let (a, b) = (connect(&hub), connect(&hub));
-        hub.broadcast("1", 100, None);
+        hub.broadcast("1", 100, None, &mut Delivery::default());
         assert_eq!(take_pushes(&a)[0].payload().as_ptr(), take_pushes(&b)[0].payload().as_ptr());
     }
 

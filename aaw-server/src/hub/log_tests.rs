@@ -535,7 +535,7 @@ async fn the_task_is_woken_whenever_pushes_begin_to_exceed_their_sustained_limit
         mailbox.push(&SharedFrame::text(&vec![b'x'; len])).expect("it fits");
     };
     woken(&mailbox);
-    push(500);
+    push(400);
     assert_eq!(woken(&mailbox), 0);
     push(600);
     assert_eq!(woken(&mailbox), 1);

@@ -18,6 +18,11 @@
 //!
 //! A socket that cannot be written to from outside, such as one of the program's own axum server, has no direct pushes.
 //!
+//! # Readers that are behind
+//!
+//! While more than the *mark* of pushes waits, half of the sustained limit, the reader is behind until half of that waits, see
+//! [`reader_pace`](super::reader_pace). The mailbox of a sender has its [hold](super::sender_hold).
+//!
 //! # Resumption
 //!
 //! The mailbox of a resumable connection also retains a copy of each message that enters the log, until the client acknowledges
@@ -30,7 +35,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, NeverSent, RetainedLog, SharedFrame};
@@ -42,7 +47,9 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
+use crate::hub::reader_pace::{PaceCheck, ReaderPace};
 use crate::hub::resume_request::{ResumeRefusal, ResumeRequest};
+use crate::hub::sender_hold::{HeldSender, SenderHold};
 use crate::memory_budget::CallBudget;
 
 /// A command for the connection's task.
@@ -218,6 +225,8 @@ pub(crate) struct LogState {
     pub(crate) last: u64,
     /// The number of the last message that the client has acknowledged.
     pub(crate) acknowledged: u64,
+    /// The reader is behind: [`Mailbox::check_pace`] is to be called at the end of the turn.
+    pub(crate) is_behind: bool,
     /// Why the socket has failed, found by another thread.
     pub(crate) error: Option<io::Error>,
 }
@@ -286,6 +295,10 @@ pub(crate) struct Mailbox {
     state: Mutex<MailboxState>,
     /// Whether there may be commands, so that the hot path of the connection's task takes no lock when there are none.
     has_commands: AtomicBool,
+    /// Whether senders wait for this reader, so that a push takes no lock to find out. Changed under the lock.
+    holds_senders: AtomicBool,
+    /// Whether this connection may have a hold as a sender. Changed under the lock.
+    may_be_held: AtomicBool,
     waker: AtomicWaker,
     /// Smaller than [`PushLimits`], since each connection has them.
     limits: SmallLimits,
@@ -312,6 +325,17 @@ impl SmallLimits {
 
     fn sustained(self) -> usize {
         if self.sustained == u32::MAX { usize::MAX } else { self.sustained as usize }
+    }
+
+    /// Beyond it the reader is behind.
+    fn mark(self) -> usize {
+        let limit = self.sustained.min(self.burst);
+        if limit == u32::MAX { usize::MAX } else { limit as usize / 2 }
+    }
+
+    /// Down to it a reader that is behind catches up.
+    fn low_mark(self) -> usize {
+        self.mark() / 2
     }
 }
 
@@ -355,6 +379,10 @@ struct MailboxState {
     closed: bool,
     /// It was closed because the burst limit was exceeded; the connection's task still receives other commands.
     overflowed: bool,
+    /// The reader is behind.
+    pace: Option<Box<ReaderPace>>,
+    /// The connection is held up as a sender.
+    hold: Option<Arc<SenderHold>>,
     /// What the client of a resumable connection has not acknowledged.
     retained: Option<RetainedLog>,
     /// The connection has no socket, and waits for its client to resume it.
@@ -392,6 +420,7 @@ impl MailboxState {
             unacknowledged_messages: retained.map_or(0, RetainedLog::messages),
             last: retained.map_or(0, RetainedLog::last),
             acknowledged: retained.map_or(0, RetainedLog::acknowledged),
+            is_behind: self.pace.is_some(),
             error: None,
         }
     }
@@ -426,6 +455,8 @@ impl Mailbox {
         Self {
             state: Mutex::new(state),
             has_commands: AtomicBool::new(false),
+            holds_senders: AtomicBool::new(false),
+            may_be_held: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             limits: limits.into(),
         }
@@ -454,8 +485,14 @@ impl Mailbox {
         if !state.add_cost(frame.frame_len(), self.limits) {
             state.closed = true;
             state.overflowed = true;
+            let pace = self.end_pace(&mut state);
             self.wake_for_commands(state);
+            drop(pace);
             return Err(PushError::Overflow);
+        }
+        let falls_behind = state.pushed > self.limits.mark() && state.pace.is_none();
+        if falls_behind {
+            self.begin_pace(&mut state);
         }
         let is_direct = state.opening == Opening::Open
             && !state.in_turn
@@ -480,7 +517,7 @@ impl Mailbox {
         // The task of a blocked socket has no turns otherwise.
         let is_uncounted =
             state.blocked && state.pushed / UNCOUNTED_PUSHES != (state.pushed - frame.frame_len()) / UNCOUNTED_PUSHES;
-        let needs_task = exceeds || is_uncounted || is_unacknowledged;
+        let needs_task = exceeds || falls_behind || is_uncounted || is_unacknowledged;
         let needs_flush = !state.writing && !state.blocked && !std::mem::replace(&mut state.flush_queued, true);
         drop(state);
         if needs_task {
@@ -654,6 +691,8 @@ impl Mailbox {
     /// Ends a write, the first, second, or so, in a row. What `buffer` still contains stays in the log, and the socket
     /// counts as blocked. Otherwise what was appended meanwhile is moved into `buffer`, to be written next.
     pub(crate) fn finish_write(&self, buffer: &mut FrameBuffer, progress: WriteProgress, write: u32) -> WriteEnd {
+        // Dropped after the lock.
+        let _released;
         let mut state = self.lock();
         if state.away {
             // Another thread has written to a socket that is gone. All that counts is retained.
@@ -667,6 +706,7 @@ impl Mailbox {
         if state.pushed <= self.limits.sustained() {
             state.over_sustained = false;
         }
+        _released = self.count_written(&mut state, progress.pushed);
         if !buffer.is_empty() {
             let mut log = FrameBuffer::default();
             log.append(buffer);
@@ -704,8 +744,9 @@ impl Mailbox {
         state.writing = false;
         state.blocked = true;
         let log = std::mem::take(&mut state.log);
+        let pace = self.end_pace(&mut state);
         drop(state);
-        drop(log);
+        drop((log, pace));
     }
 
     /// Returns the bytes that were pushed and are not written, and the other bytes that wait for the socket. The task learns
@@ -762,8 +803,9 @@ impl Mailbox {
         state.in_turn = false;
         (state.taken, state.blocked, state.over_sustained, state.waits_for_space) = (0, false, false, false);
         (state.socket, state.error) = (None, None);
+        let pace = self.end_pace(state);
         drop(guard);
-        drop(log);
+        drop((log, pace));
         *buffer = FrameBuffer::default();
         was_written
     }
@@ -802,9 +844,12 @@ impl Mailbox {
     /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.
     pub(crate) fn poll_take_log(&self, cx: &mut Context<'_>) -> Poll<FrameBuffer> {
         self.waker.register(cx.waker());
+        // Dropped after the lock.
+        let _pace;
         let mut state = self.lock();
         state.closed = true;
         state.overflowed = false;
+        _pace = self.end_pace(&mut state);
         if state.writing {
             return Poll::Pending;
         }
@@ -832,8 +877,11 @@ impl Mailbox {
 
     /// Releases the cost of a client call that was started.
     pub(crate) fn release_client_call(&self, request: &ClientCallRequest) {
+        // Dropped after the lock.
+        let _released;
         let mut state = self.lock();
         state.pushed = state.pushed.saturating_sub(request.len());
+        _released = self.count_written(&mut state, 0);
     }
 
     /// Closes the mailbox for good and drops its commands: the connection has ended.
@@ -843,10 +891,117 @@ impl Mailbox {
         state.overflowed = false;
         let commands = std::mem::take(&mut state.commands);
         let log = std::mem::take(&mut state.log);
+        let pace = self.end_pace(&mut state);
         state.socket = None;
         drop(state);
         // Dropping a client call wakes the handler that awaits it, which may run code of a module: not under the lock.
-        drop((commands, log));
+        drop((commands, log, pace));
+    }
+
+    // --- Readers that are behind, and their senders ------------------------------------------------------------------
+
+    /// Returns whether senders wait for this reader: it is behind, and reads.
+    #[inline]
+    pub(crate) fn holds_senders(&self) -> bool {
+        self.holds_senders.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of pushes that wait.
+    pub(crate) fn pushed(&self) -> usize {
+        self.lock().pushed
+    }
+
+    /// Lets a sender wait until the reader has caught up with what waits for it now, whatever others push meanwhile.
+    pub(crate) fn hold_sender(&self, sender: &HeldSender) {
+        let mut state = self.lock();
+        let behind = state.pushed.saturating_sub(self.limits.low_mark());
+        if let Some(pace) = &mut state.pace
+            && behind > 0
+        {
+            pace.hold(behind, sender);
+        }
+    }
+
+    /// Decides whether the client reads, and lets the senders go on if it does not, see [`ReaderPace::check`]. `None` if it is not
+    /// behind.
+    pub(crate) fn check_pace(&self, now: Instant, timeout: Duration) -> Option<PaceCheck> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let pace = state.pace.as_mut()?;
+        let (mut check, released) = pace.check(now, state.written, self.limits.low_mark(), timeout);
+        // Pushes also wait for the connection to open, which is not its client's fault.
+        check.is_stalled &= state.blocked;
+        self.holds_senders.store(pace.holds_senders(), Ordering::Relaxed);
+        drop(guard);
+        drop(released);
+        Some(check)
+    }
+
+    #[cold]
+    fn begin_pace(&self, state: &mut MailboxState) {
+        state.pace = Some(Box::default());
+        self.holds_senders.store(true, Ordering::Relaxed);
+    }
+
+    /// The reader has caught up, or has ended. The result is to be dropped without the lock.
+    fn end_pace(&self, state: &mut MailboxState) -> Option<Box<ReaderPace>> {
+        let pace = state.pace.take()?;
+        self.holds_senders.store(false, Ordering::Relaxed);
+        Some(pace)
+    }
+
+    /// Counts pushes that were written, if the reader is behind. The result is to be dropped without the lock.
+    #[inline]
+    fn count_written(
+        &self,
+        state: &mut MailboxState,
+        pushed: usize,
+    ) -> (VecDeque<(u64, HeldSender)>, Option<Box<ReaderPace>>) {
+        let Some(pace) = &mut state.pace else { return (VecDeque::new(), None) };
+        let released = pace.count_written(pushed);
+        let ended = if state.pushed <= self.limits.low_mark() { self.end_pace(state) } else { None };
+        (released, ended)
+    }
+
+    /// Begins a hold of this connection as a sender, unless it has one.
+    pub(crate) fn begin_hold(&self) -> Option<HeldSender> {
+        let mut state = self.lock();
+        if state.hold.as_ref().is_some_and(|hold| !hold.has_ended()) {
+            return None;
+        }
+        let (hold, begun) = SenderHold::begin();
+        state.hold = Some(hold);
+        self.may_be_held.store(true, Ordering::Relaxed);
+        Some(begun)
+    }
+
+    /// Returns whether this connection is held up as a sender: its calls do not start.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.may_be_held.load(Ordering::Relaxed) && self.poll_hold(None).is_pending()
+    }
+
+    /// Completes when this connection is not held up as a sender.
+    #[inline]
+    pub(crate) fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.may_be_held.load(Ordering::Relaxed) { self.poll_hold(Some(cx)) } else { Poll::Ready(()) }
+    }
+
+    #[cold]
+    fn poll_hold(&self, cx: Option<&mut Context<'_>>) -> Poll<()> {
+        let mut state = self.lock();
+        let has_ended = state.hold.as_ref().is_none_or(|hold| match cx {
+            None => hold.has_ended(),
+            Some(cx) => hold.poll_ended(cx).is_ready(),
+        });
+        if !has_ended {
+            return Poll::Pending;
+        }
+        let hold = state.hold.take();
+        self.may_be_held.store(false, Ordering::Relaxed);
+        drop(state);
+        drop(hold);
+        Poll::Ready(())
     }
 
     /// Only the first command since the task last took them wakes it: a burst costs one wake-up.

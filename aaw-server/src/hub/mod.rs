@@ -12,13 +12,17 @@
 //! | `peer` | a connection, as the rest of the server sees it |
 //! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
 //! | `push` | frames of pushes |
+//! | `delivery` | one push on its way to its recipients |
+//! | `reader_pace` | whether a connection that is behind with its pushes reads |
+//! | `sender_hold` | holds up a sender whose pushes overrun readers that do read |
 //! | `resumable` | the connections whose state outlives their sockets |
 //! | `resume_request` | a new socket asks to continue a connection |
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
 //!
-//! `tests/model` compiles `mailbox` and `flusher` with the locks of a model checker.
+//! `tests/model` compiles `mailbox`, `reader_pace`, `sender_hold` and `flusher` with the locks of a model checker.
 
 mod client_calls;
+mod delivery;
 mod departures;
 mod event_caller;
 mod flusher;
@@ -31,9 +35,11 @@ mod log_tests;
 mod mailbox;
 mod peer;
 mod push;
+mod reader_pace;
 mod resumable;
 mod resume_request;
 mod rooms;
+mod sender_hold;
 
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};

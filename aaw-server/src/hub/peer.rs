@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use crate::address_limits::PlaceHolder;
 use crate::auth::{CallContext, Session, SessionObserver, SessionSlot};
-use aaw_protocol::websocket::SharedFrame;
-
-use crate::hub::mailbox::{Command, Mailbox, PushError, Pushed};
+use crate::hub::mailbox::{Command, Mailbox};
 use crate::request_info::KeptHandshake;
 
 /// A connection: its identity, the mailbox of the task that owns its socket, and the rooms that it has joined.
@@ -79,14 +77,6 @@ impl Peer {
 
     pub(crate) fn id(&self) -> Uuid {
         self.context.id
-    }
-
-    /// Pushes a frame. The connection is added to `unflushed` if the flusher must write it.
-    pub(super) fn push(self: &Arc<Self>, frame: &SharedFrame, unflushed: &mut Vec<Arc<Self>>) -> Result<(), PushError> {
-        if self.mailbox.push(frame)? == Pushed::Unflushed {
-            unflushed.push(Arc::clone(self));
-        }
-        Ok(())
     }
 
     /// Locks the connection's rooms. Taken before a room's lock, see `rooms`.

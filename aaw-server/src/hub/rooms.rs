@@ -21,6 +21,7 @@ use aaw_protocol::{Code, Failure, codec};
 use dashmap::DashMap;
 use uuid::Uuid;
 
+use crate::hub::delivery::Delivery;
 use crate::hub::departures::{Departures, QUIET};
 use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::connection_ended;
@@ -78,7 +79,13 @@ impl Rooms {
     ///
     /// # Errors
     /// `bad_body` for an invalid name, `busy` if the connection is in too many rooms, `no_connection` if it has ended.
-    pub(crate) fn join(&self, peer: &Arc<Peer>, name: &str, presence: bool) -> Result<(), Failure> {
+    pub(super) fn join(
+        &self,
+        peer: &Arc<Peer>,
+        name: &str,
+        presence: bool,
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
         if name.is_empty() || name.len() > MAX_NAME_LEN {
             return Err(Failure::new(Code::BAD_BODY, format!("A room's name must have 1 to {MAX_NAME_LEN} bytes")));
         }
@@ -101,8 +108,7 @@ impl Rooms {
                 self.remove_room(name, &room);
                 continue;
             }
-            let mut unflushed = Vec::new();
-            members.announce_departures(&mut unflushed);
+            members.announce_departures(delivery);
             let member = members
                 .by_id
                 .entry(peer.id())
@@ -116,10 +122,10 @@ impl Rooms {
                 _ => None,
             };
             if let Some(frame) = notification {
-                members.push(&frame, Some(peer.id()), &mut unflushed);
+                members.push(&frame, Some(peer.id()), delivery);
             }
             drop(members);
-            self.flusher.flush(unflushed);
+            self.flusher.flush(delivery.take_unflushed());
             if is_new {
                 joined.insert(key);
             }
@@ -145,17 +151,16 @@ impl Rooms {
     }
 
     /// Pushes one buffer to the members of a room but `except`. Returns the number of members it was posted to.
-    pub(crate) fn push(&self, name: &str, frame: &SharedFrame, except: Option<Uuid>) -> usize {
+    pub(super) fn push(&self, name: &str, frame: &SharedFrame, except: Option<Uuid>, delivery: &mut Delivery) -> usize {
         let Some(room) = self.find(name) else { return 0 };
-        let mut unflushed = Vec::new();
         let mut members = room.lock();
         if members.departures.precede_messages() {
-            members.announce_departures(&mut unflushed);
+            members.announce_departures(delivery);
         }
-        let count = members.push(frame, except, &mut unflushed);
+        let count = members.push(frame, except, delivery);
         drop(members);
         // Outside of the room's lock.
-        self.flusher.flush(unflushed);
+        self.flusher.flush(delivery.take_unflushed());
         count
     }
 
@@ -190,15 +195,15 @@ impl Rooms {
         let Some(announced) = member.announced else { return };
         let now = now();
         members.departures.add(now, presence_message(MEMBER_LEFT, name, &announced), by_handler);
-        let mut unflushed = Vec::new();
+        let mut delivery = Delivery::default();
         // Without a runtime, as in unit tests, no task would announce it later.
         let can_wait = self.flusher.runtime().is_some() && members.departures.due() > Some(now);
         if !can_wait {
-            members.announce_departures(&mut unflushed);
+            members.announce_departures(&mut delivery);
         }
         let begins_to_wait = can_wait && !std::mem::replace(&mut members.is_waiting, can_wait);
         drop(members);
-        self.flusher.flush(unflushed);
+        self.flusher.flush(delivery.take_unflushed());
         if begins_to_wait {
             self.announce_later(vec![room]);
         }
@@ -217,10 +222,10 @@ impl Rooms {
                 continue;
             }
             members.is_waiting = false;
-            let mut unflushed = Vec::new();
-            members.announce_departures(&mut unflushed);
+            let mut delivery = Delivery::default();
+            members.announce_departures(&mut delivery);
             drop(members);
-            self.flusher.flush(unflushed);
+            self.flusher.flush(delivery.take_unflushed());
         }
         if !later.is_empty() {
             self.announce_later(later);
@@ -284,17 +289,17 @@ impl RoomState {
 
 impl RoomMembers {
     /// Posts a push to the members but `except`, and returns the number of those that accepted it. The others are skipped: they
-    /// have ended, or are being closed because they read too slowly. `unflushed` is to be written outside of the room's lock.
-    fn push(&self, frame: &SharedFrame, except: Option<Uuid>, unflushed: &mut Vec<Arc<Peer>>) -> usize {
-        unflushed.reserve(self.by_id.len());
+    /// have ended, or are being closed because they read too slowly. `delivery` is to be completed outside of the room's lock.
+    fn push(&self, frame: &SharedFrame, except: Option<Uuid>, delivery: &mut Delivery) -> usize {
+        delivery.reserve(self.by_id.len());
         let others = self.by_id.values().filter(|member| Some(member.peer.id()) != except);
-        others.filter(|member| member.peer.push(frame, unflushed).is_ok()).count()
+        others.filter(|member| delivery.push(&member.peer, frame).is_ok()).count()
     }
 
     /// Posts the notices of departures that wait, to all members.
-    fn announce_departures(&mut self, unflushed: &mut Vec<Arc<Peer>>) {
+    fn announce_departures(&mut self, delivery: &mut Delivery) {
         if let Some(notices) = self.departures.take() {
-            self.push(&notices, None, unflushed);
+            self.push(&notices, None, delivery);
         }
     }
 }
@@ -370,13 +375,13 @@ mod tests {
         let rooms = Arc::<Rooms>::default();
         let (a, b, c) = (connect(), connect(), connect());
         for peer in [&a, &b] {
-            rooms.join(peer, "r", false).unwrap();
+            rooms.join(peer, "r", false, &mut Delivery::default()).unwrap();
         }
         let frame = SharedFrame::text(b"x");
-        assert_eq!(rooms.push("r", &frame, Some(a.id())), 1);
-        assert_eq!(rooms.push("r", &frame, Some(c.id())), 2);
+        assert_eq!(rooms.push("r", &frame, Some(a.id()), &mut Delivery::default()), 1);
+        assert_eq!(rooms.push("r", &frame, Some(c.id()), &mut Delivery::default()), 2);
         assert_eq!((take_pushes(&a).len(), take_pushes(&b).len(), take_pushes(&c).len()), (1, 2, 0));
-        assert_eq!((rooms.push("elsewhere", &frame, None), rooms.size("elsewhere")), (0, 0));
+        assert_eq!((rooms.push("elsewhere", &frame, None, &mut Delivery::default()), rooms.size("elsewhere")), (0, 0));
     }
 
     #[test]
@@ -384,8 +389,8 @@ mod tests {
         let rooms = Arc::<Rooms>::default();
         let (a, b) = (connect(), connect());
         for name in ["r", "s"] {
-            rooms.join(&a, name, false).unwrap();
-            rooms.join(&b, name, false).unwrap();
+            rooms.join(&a, name, false, &mut Delivery::default()).unwrap();
+            rooms.join(&b, name, false, &mut Delivery::default()).unwrap();
         }
         rooms.leave(&a, "r");
         rooms.leave(&a, "r");
@@ -393,7 +398,7 @@ mod tests {
         disconnect(&rooms, &a);
         disconnect(&rooms, &b);
         assert_eq!(rooms.len(), 0);
-        assert_eq!(rooms.join(&b, "r", false).unwrap_err().code, Code::NO_CONNECTION);
+        assert_eq!(rooms.join(&b, "r", false, &mut Delivery::default()).unwrap_err().code, Code::NO_CONNECTION);
         assert_eq!(rooms.len(), 0, "a connection that has ended creates no room");
     }
 
@@ -401,9 +406,9 @@ mod tests {
     fn presence_notifies_the_other_members_once() {
         let rooms = Arc::<Rooms>::default();
         let (a, b) = (connect(), connect());
-        rooms.join(&a, "r \"1\"", false).unwrap();
+        rooms.join(&a, "r \"1\"", false, &mut Delivery::default()).unwrap();
         for presence in [false, true, true, false] {
-            rooms.join(&b, "r \"1\"", presence).unwrap();
+            rooms.join(&b, "r \"1\"", presence, &mut Delivery::default()).unwrap();
         }
         let id = b.id();
         let member = format!(r#"{{"room":"r \"1\"","member":{{"id":"{id}","identity":null}}}}"#);
@@ -418,8 +423,8 @@ mod tests {
     fn a_member_without_presence_is_not_announced() {
         let rooms = Arc::<Rooms>::default();
         let (a, b) = (connect(), connect());
-        rooms.join(&a, "r", false).unwrap();
-        rooms.join(&b, "r", false).unwrap();
+        rooms.join(&a, "r", false, &mut Delivery::default()).unwrap();
+        rooms.join(&b, "r", false, &mut Delivery::default()).unwrap();
         disconnect(&rooms, &b);
         assert!(take_pushes(&a).is_empty());
     }
@@ -428,7 +433,8 @@ mod tests {
     fn the_number_of_joined_rooms_and_the_length_of_names_are_bounded() {
         let rooms = Arc::<Rooms>::default();
         let peer = connect();
-        let join = |name: String| rooms.join(&peer, &name, false).map_err(|failure| failure.code);
+        let join =
+            |name: String| rooms.join(&peer, &name, false, &mut Delivery::default()).map_err(|failure| failure.code);
         for number in 0..1024 {
             join(number.to_string()).unwrap();
         }
@@ -449,7 +455,7 @@ mod tests {
         rooms.flusher.set_runtime();
         let members: Vec<_> = (0..count).map(|_| Peer::new(None, None, Mailbox::for_test(1 << 30))).collect();
         for peer in &members {
-            rooms.join(peer, "r", true).unwrap();
+            rooms.join(peer, "r", true, &mut Delivery::default()).unwrap();
         }
         members.iter().for_each(|peer| drop(take_pushes(peer)));
         (rooms, members)
@@ -495,14 +501,14 @@ mod tests {
         let message = SharedFrame::text(b"message");
         // The end of a connection happens at no certain time.
         disconnect(&rooms, c);
-        assert_eq!(rooms.push("r", &message, None), 3);
+        assert_eq!(rooms.push("r", &message, None, &mut Delivery::default()), 3);
         assert_eq!(take_pushes(a), ["message"]);
         // A handler knows what it does first.
         rooms.leave(d, "r");
-        assert_eq!(rooms.push("r", &message, None), 2);
+        assert_eq!(rooms.push("r", &message, None, &mut Delivery::default()), 2);
         assert_eq!(take_pushes(a), [notice("left", c), notice("left", d), "message".into()]);
         disconnect(&rooms, e);
-        rooms.join(b, "r", true).unwrap();
+        rooms.join(b, "r", true, &mut Delivery::default()).unwrap();
         assert_eq!(take_pushes(a), [notice("left", e), notice("joined", b)]);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         assert!(
@@ -536,7 +542,7 @@ mod tests {
             std::thread::spawn(move || {
                 for _ in 0..TIMES {
                     let peer = connect();
-                    rooms.join(&peer, "r", true).unwrap();
+                    rooms.join(&peer, "r", true, &mut Delivery::default()).unwrap();
                     if thread.is_multiple_of(2) {
                         rooms.leave(&peer, "r");
                     }
@@ -570,14 +576,15 @@ mod tests {
         let rooms = Arc::<Rooms>::default();
         let members: Vec<_> = (0..8).map(|_| Peer::new(None, None, Mailbox::for_test(1 << 30))).collect();
         for peer in &members {
-            rooms.join(peer, "r", false).unwrap();
+            rooms.join(peer, "r", false, &mut Delivery::default()).unwrap();
         }
         std::thread::scope(|scope| {
             for sender in 0..2 {
                 let rooms = &rooms;
                 scope.spawn(move || {
                     for number in 0..5_000 {
-                        rooms.push("r", &SharedFrame::text(format!("{sender} {number}").as_bytes()), None);
+                        let frame = SharedFrame::text(format!("{sender} {number}").as_bytes());
+                        rooms.push("r", &frame, None, &mut Delivery::default());
                     }
                 });
             }
@@ -598,7 +605,7 @@ mod tests {
                 scope.spawn(|| {
                     let peer = connect();
                     for _ in 0..2_000 {
-                        rooms.join(&peer, "r", false).unwrap();
+                        rooms.join(&peer, "r", false, &mut Delivery::default()).unwrap();
                         assert!(rooms.size("r") > 0, "it is a member of the room in the table");
                         rooms.leave(&peer, "r");
                     }
@@ -607,7 +614,7 @@ mod tests {
             }
         });
         assert_eq!(rooms.len(), 0);
-        rooms.join(&peer, "r", false).unwrap();
+        rooms.join(&peer, "r", false, &mut Delivery::default()).unwrap();
         assert_eq!(rooms.size("r"), 1);
     }
 }

@@ -26,6 +26,16 @@ mod mailbox {
     include!(concat!(env!("OUT_DIR"), "/mailbox.rs"));
 }
 #[cfg(test)]
+#[allow(dead_code, unused_imports, reason = "the model does not use all of it")]
+mod reader_pace {
+    include!(concat!(env!("OUT_DIR"), "/reader_pace.rs"));
+}
+#[cfg(test)]
+#[allow(dead_code, unused_imports, reason = "the model does not use all of it")]
+mod sender_hold {
+    include!(concat!(env!("OUT_DIR"), "/sender_hold.rs"));
+}
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod peer;

@@ -55,6 +55,7 @@ mod run_limits;
 mod settings;
 mod shutdown;
 mod silent_network;
+mod slow_readers;
 mod streams;
 mod stuck_output;
 mod tls;

@@ -1,0 +1,169 @@
+//! A reader that is behind: whether it reads, and which senders wait for it.
+//!
+//! A connection is behind from when more than the [mark](super::mailbox) of pushes waits for its socket, until half of that does.
+//! While it reads, the senders of what it has not read wait for it. It reads if its socket has accepted bytes within
+//! [`SILENCE`], and in each period of `reader_stall_timeout` a minimum, which bounds how long it can hold up others.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use aaw_protocol::clock;
+
+use crate::hub::sender_hold::HeldSender;
+
+/// After this time without progress a reader holds up no sender. Longer than the pauses of a socket that is read steadily: its
+/// buffer takes more when a third of it is free, which is up to a megabyte. Shorter than a person would wait for a room in which one
+/// member has put its notebook to sleep.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// What a mailbox stores of a reader that is behind.
+#[derive(Debug, Default)]
+pub(crate) struct ReaderPace {
+    /// The bytes of pushes that were written since it is behind.
+    pushed: u64,
+    /// `None` until the connection's task has had a turn.
+    progress: Option<Progress>,
+    /// It holds up no sender.
+    is_slow: bool,
+    /// Ordered by what must be written.
+    senders: VecDeque<(u64, HeldSender)>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// When bytes were last seen to be accepted, and how many in all.
+    at: Instant,
+    written: u64,
+    /// When the period began, and what was written of pushes by then.
+    period: Instant,
+    pushed: u64,
+}
+
+/// The result of [`ReaderPace::check`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PaceCheck {
+    /// When to check again at the latest.
+    pub(crate) due: Instant,
+    /// The socket has accepted nothing for the whole timeout.
+    pub(crate) is_stalled: bool,
+}
+
+impl ReaderPace {
+    /// Counts pushes that were written. Returns the senders that need not wait any longer, to be dropped without a lock.
+    pub(crate) fn count_written(&mut self, pushed: usize) -> VecDeque<(u64, HeldSender)> {
+        self.pushed += pushed as u64;
+        let count = self.senders.iter().take_while(|(until, _)| *until <= self.pushed).count();
+        let rest = self.senders.split_off(count);
+        std::mem::replace(&mut self.senders, rest)
+    }
+
+    /// Lets a sender wait until this number of bytes more have been written, if the reader holds up senders.
+    pub(crate) fn hold(&mut self, bytes: usize, sender: &HeldSender) {
+        if !self.is_slow {
+            self.senders.push_back((self.pushed + bytes as u64, sender.for_another_reader()));
+        }
+    }
+
+    /// Returns whether senders wait for this reader.
+    pub(crate) fn holds_senders(&self) -> bool {
+        !self.is_slow
+    }
+
+    /// Decides whether the client reads. `written` bytes were written so far, in all; it must read `minimum` bytes of pushes in
+    /// each period of `timeout`. To be called at the end of each turn, so also when the socket begins to accept nothing, and when it
+    /// accepts bytes again. Returns the senders that need not wait any longer, to be dropped without a lock.
+    pub(crate) fn check(
+        &mut self,
+        now: Instant,
+        written: u64,
+        minimum: usize,
+        timeout: Duration,
+    ) -> (PaceCheck, VecDeque<(u64, HeldSender)>) {
+        let pushed = self.pushed;
+        let progress = self.progress.get_or_insert(Progress { at: now, written, period: now, pushed });
+        if written > progress.written {
+            (progress.at, progress.written) = (now, written);
+        }
+        if pushed >= progress.pushed + minimum as u64 {
+            (progress.period, progress.pushed) = (now, pushed);
+        }
+        let silent = clock::after(progress.at, SILENCE.min(timeout));
+        let (stalled, period_end) = (clock::after(progress.at, timeout), clock::after(progress.period, timeout));
+        self.is_slow = now >= silent || now >= period_end;
+        let due = [silent, stalled, period_end].into_iter().filter(|due| *due > now).min();
+        // All are over: the next turn is when the socket accepts bytes.
+        let due = due.unwrap_or_else(|| clock::after(now, timeout.max(SILENCE)));
+        let released = if self.is_slow { std::mem::take(&mut self.senders) } else { VecDeque::new() };
+        (PaceCheck { due, is_stalled: now >= stalled }, released)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::sender_hold::SenderHold;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Checks with a minimum of 100 bytes. Returns whether the reader holds up senders.
+    fn holds(pace: &mut ReaderPace, now: Instant, written: u64) -> bool {
+        let (check, _) = pace.check(now, written, 100, TIMEOUT);
+        assert!(check.due > now);
+        pace.holds_senders()
+    }
+
+    #[test]
+    fn a_sender_waits_until_what_it_found_was_read() {
+        let mut pace = ReaderPace::default();
+        let (hold, begun) = SenderHold::begin();
+        assert_eq!(pace.count_written(7).len(), 0);
+        pace.hold(10, &begun);
+        drop(begun);
+        drop(pace.count_written(9));
+        assert!(!hold.has_ended());
+        drop(pace.count_written(1));
+        assert!(hold.has_ended());
+    }
+
+    #[test]
+    fn a_silent_reader_holds_up_no_sender_until_it_reads_again() {
+        let (mut pace, start) = (ReaderPace::default(), Instant::now());
+        let (hold, begun) = SenderHold::begin();
+        assert!(holds(&mut pace, start, 0));
+        pace.hold(10, &begun);
+        drop(begun);
+        assert!(holds(&mut pace, start + SECOND / 2, 1));
+        assert!(holds(&mut pace, start + SECOND, 1));
+        assert!(!hold.has_ended());
+        assert!(!holds(&mut pace, start + SECOND / 2 + SECOND, 1));
+        assert!(hold.has_ended());
+        let (hold, begun) = SenderHold::begin();
+        pace.hold(10, &begun);
+        drop(begun);
+        assert!(hold.has_ended(), "no sender waits for it");
+        assert!(holds(&mut pace, start + 2 * SECOND, 2));
+    }
+
+    #[test]
+    fn a_reader_that_reads_too_little_holds_up_no_sender() {
+        let (mut pace, start) = (ReaderPace::default(), Instant::now());
+        for half in 0..10 {
+            drop(pace.count_written(1));
+            assert!(holds(&mut pace, start + half * SECOND / 2, half.into()));
+        }
+        assert!(!holds(&mut pace, start + TIMEOUT, 10));
+        drop(pace.count_written(91));
+        assert!(holds(&mut pace, start + TIMEOUT + SECOND, 100), "a new period");
+    }
+
+    #[test]
+    fn a_reader_that_accepts_nothing_is_stalled() {
+        let (mut pace, start) = (ReaderPace::default(), Instant::now());
+        let mut is_stalled = |after, written| pace.check(start + after, written, 100, TIMEOUT).0.is_stalled;
+        assert!(!is_stalled(Duration::ZERO, 0));
+        assert!(!is_stalled(4 * SECOND, 1));
+        assert!(!is_stalled(8 * SECOND, 1));
+        assert!(is_stalled(9 * SECOND, 1));
+    }
+}

@@ -1,0 +1,245 @@
+//! Senders whose pushes overrun their readers: readers that read slow them down, and frozen ones do not.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use aaw_server::Config;
+use aaw_tests::raw::{self, RawConnection};
+use aaw_tests::{HttpRequest, TestServer, until};
+use tokio::task::JoinHandle;
+
+/// Longer than any test takes, for timeouts that must not expire.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// What each reader takes, in bytes a second.
+const PACE: f64 = 2e6;
+
+/// The bytes of each message.
+const MESSAGE: usize = 8000;
+
+/// The messages of a sender: 6 MB, which is six times what a reader may have waiting.
+const MESSAGES: usize = 750;
+
+/// The bytes of messages of which a few are 6 MB, for senders that take a while for each.
+const LARGE: usize = 100_000;
+const LARGE_MESSAGES: usize = 60;
+
+/// A server that closes readers with more than a megabyte to read. The default of 16 MiB would need as much more, and the readers
+/// seconds for it.
+async fn start() -> TestServer {
+    start_with(|_| {}).await
+}
+
+async fn start_with(change: impl FnOnce(&mut Config)) -> TestServer {
+    TestServer::start_with(|config| {
+        (config.max_push_backlog_bytes, config.max_push_burst_bytes) = (1 << 20, 1 << 20);
+        change(config);
+    })
+    .await
+}
+
+/// Connects a client whose system buffers little, so that what it does not read waits in the server.
+async fn connect(server: &TestServer) -> RawConnection {
+    let mut client = RawConnection::connect_from(Ipv4Addr::LOCALHOST, server.addr).await;
+    let response = HttpRequest::handshake(server.addr).send_over(&mut client).await;
+    assert_eq!(response.status, 101);
+    client
+}
+
+/// Returns the text of a message, with its number.
+fn message(number: usize) -> String {
+    format!("\"{number:06}{}\"", "x".repeat(MESSAGE))
+}
+
+/// Reads messages at a steady pace, and checks their order.
+async fn read_at_pace(mut client: RawConnection, count: usize) -> RawConnection {
+    let (started, mut read) = (tokio::time::Instant::now(), 0);
+    for number in 0..count {
+        client.expect_text(&format!(r#"["broadcast",{}]"#, message(number))).await;
+        read += MESSAGE;
+        tokio::time::sleep_until(started + Duration::from_secs_f64(read as f64 / PACE)).await;
+    }
+    client
+}
+
+/// Reads large messages at a steady pace.
+async fn read_large_at_pace(client: &mut RawConnection) {
+    let started = tokio::time::Instant::now();
+    let expected = format!(r#"["broadcast","{}"]"#, "x".repeat(LARGE));
+    for number in 1..=LARGE_MESSAGES {
+        client.expect_text(&expected).await;
+        let due = Duration::from_secs_f64((number * LARGE) as f64 / PACE);
+        tokio::time::sleep_until(started + due).await;
+    }
+}
+
+/// Connects clients that read at a steady pace.
+async fn steady_readers(server: &TestServer, readers: usize) -> Vec<JoinHandle<RawConnection>> {
+    let mut tasks = Vec::new();
+    for _ in 0..readers {
+        tasks.push(tokio::spawn(read_at_pace(connect(server).await, MESSAGES)));
+    }
+    tasks
+}
+
+/// Checks that all of them received everything and none was closed.
+async fn expect_all_received(readers: Vec<JoinHandle<RawConnection>>) {
+    for reader in readers {
+        reader.await.expect("everything arrives in order");
+    }
+}
+
+/// Sends messages with this event as fast as the server reads.
+async fn send_burst(client: &mut RawConnection, event: &str) {
+    let frames: Vec<u8> = (0..MESSAGES)
+        .flat_map(|number| raw::masked(raw::TEXT, format!(r#"["{event}",{}]"#, message(number)).as_bytes()))
+        .collect();
+    assert!(client.write_all(&frames).await, "the sender is not closed");
+}
+
+#[tokio::test]
+async fn readers_at_a_steady_pace_receive_all_of_a_burst() {
+    let server = start().await;
+    let readers = steady_readers(&server, 4).await;
+    let mut sender = connect(&server).await;
+    send_burst(&mut sender, "broadcasts/others").await;
+    expect_all_received(readers).await;
+    sender.send_text(r#"["echo",1]"#).await;
+    sender.expect_text(r#"["echo",1]"#).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_pushes_while_it_runs_waits_for_readers_at_a_steady_pace() {
+    let server = start().await;
+    let mut reader = connect(&server).await;
+    let mut sender = server.v1().await;
+    sender.send(&format!(r#"["broadcasts/steps",{{"bytes":{LARGE},"times":{LARGE_MESSAGES}}},1]"#)).await;
+    read_large_at_pace(&mut reader).await;
+    sender.expect(r#"["broadcasts/steps",null,1]"#).await;
+}
+
+#[tokio::test]
+async fn a_sender_over_http_waits_for_readers_at_a_steady_pace() {
+    let server = start().await;
+    let mut reader = connect(&server).await;
+    let reading = tokio::spawn(async move { read_large_at_pace(&mut reader).await });
+    let mut sender = RawConnection::connect(server.addr).await;
+    let body = format!("\"{}\"", "x".repeat(LARGE));
+    for _ in 0..LARGE_MESSAGES {
+        let post = HttpRequest::post(server.addr, "/events/broadcasts/others", body.as_str());
+        assert_eq!(post.send_over(&mut sender).await.status, 204);
+    }
+    reading.await.expect("everything arrives");
+}
+
+/// Broadcasts messages to all, itself too, as fast as the server reads, and reads what all of `names` broadcast so, at a steady
+/// pace: no faster than the others do.
+async fn send_and_read(mut client: RawConnection, name: &str, names: &[&str]) {
+    let text = |name: &str, number| format!("\"{name}{number:06}{}\"", "x".repeat(MESSAGE));
+    let frame = |number| raw::masked(raw::TEXT, format!(r#"["broadcasts/all",{}]"#, text(name, number)).as_bytes());
+    let frames: Vec<u8> = (0..MESSAGES).flat_map(frame).collect();
+    let mut sent = 0;
+    let mut next: HashMap<&str, usize> = names.iter().map(|name| (*name, 0)).collect();
+    let (started, mut read) = (tokio::time::Instant::now(), 0);
+    while read < names.len() * MESSAGES {
+        sent += client.send_now(&frames[sent..]);
+        // What it has sent whole comes back.
+        if next[name] < sent / (frames.len() / MESSAGES) || sent == frames.len() {
+            let payload = client.read_frame().await.payload;
+            let from = names.iter().find(|name| payload.starts_with(format!(r#"["broadcast","{name}"#).as_bytes()));
+            let from = from.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&payload)));
+            let number = next.get_mut(from).expect("it is in the table");
+            assert!(payload == format!(r#"["broadcast",{}]"#, text(from, *number)).as_bytes(), "in order");
+            *number += 1;
+            read += 1;
+            let due = Duration::from_secs_f64((read * MESSAGE) as f64 / (PACE * names.len() as f64));
+            tokio::time::sleep_until(started + due).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_reads_its_own_pushes_slowly_receives_all_of_them() {
+    let server = start().await;
+    send_and_read(connect(&server).await, "a", &["a"]).await;
+}
+
+#[tokio::test]
+async fn two_senders_that_read_each_other_do_not_wait_forever() {
+    let server = start_with(|config| config.reader_stall_timeout = NEVER).await;
+    let (first, second) = (connect(&server).await, connect(&server).await);
+    tokio::join!(send_and_read(first, "a", &["a", "b"]), send_and_read(second, "b", &["a", "b"]));
+}
+
+#[tokio::test]
+async fn a_frozen_reader_slows_no_sender_and_is_closed_at_its_limit() {
+    let server = start_with(|config| {
+        // Neither of these timeouts lets the senders go on.
+        (config.reader_stall_timeout, config.push_backlog_timeout) = (NEVER, NEVER);
+    })
+    .await;
+    let mut frozen = connect(&server).await;
+    let mut other = server.v1().await;
+    let mut sender = server.v1().await;
+    let expected = format!(r#"["broadcast","{}"]"#, "x".repeat(50_000));
+    let (started, mut sent) = (Instant::now(), 0);
+    while server.handle.connections() == 3 {
+        sender.call("broadcasts/large", r#"{"bytes":50000,"times":1}"#).await.assert_eq("null");
+        other.expect(&expected).await;
+        sent += 1;
+        assert!(sent < 1000, "50 MB are queued for a client that does not read");
+    }
+    // The sender has waited once, for a second.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    while frozen.read_frame().await.first != raw::CLOSE {}
+    server.expect_alive(&mut sender).await;
+}
+
+#[tokio::test]
+async fn a_frozen_reader_is_closed_after_the_timeout() {
+    let server = start_with(|config| {
+        config.max_push_burst_bytes = usize::MAX;
+        (config.reader_stall_timeout, config.push_backlog_timeout) = (Duration::from_millis(300), NEVER);
+    })
+    .await;
+    let mut frozen = connect(&server).await;
+    let mut sender = server.v1().await;
+    sender.call("broadcasts/large", r#"{"bytes":100000,"times":50}"#).await.assert_eq("null");
+    until("the frozen reader to be closed", || server.handle.connections() == 1).await;
+    let close = loop {
+        let frame = frozen.read_frame().await;
+        if frame.first == raw::CLOSE {
+            break frame;
+        }
+    };
+    assert_eq!(close.payload[..2], 1013u16.to_be_bytes());
+    server.expect_alive(&mut sender).await;
+}
+
+#[tokio::test]
+async fn a_sender_that_is_held_up_holds_up_no_other() {
+    let server = start().await;
+    let reader = connect(&server).await;
+    let mut other = server.v1().await;
+    let mut sender = connect(&server).await;
+    let burst = tokio::spawn(async move {
+        send_burst(&mut sender, "broadcasts/others").await;
+        sender
+    });
+    let reader = tokio::spawn(read_at_pace(reader, MESSAGES));
+    // Its own calls are served, between the pushes.
+    let mut served = 0;
+    while !reader.is_finished() {
+        let id = other.start_call("ping", "null").await.expect("v1 has ids");
+        let response = format!(r#"["ping",{{"pong":true}},{id}]"#);
+        other.collect_until(|text| text == response).await;
+        served += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(served >= 5, "{served}");
+    burst.await.expect("the sender is not closed");
+    expect_all_received(vec![reader]).await;
+}
