@@ -419,7 +419,7 @@ async fn at_the_limit_of_an_address_http_connections_that_do_not_read_are_closed
     }
     assert!((1..30).contains(&received), "{received} were received whole");
     let most = most.end().await;
-    assert!(most < 11 << 20, "{most} bytes");
+    assert!(most < 16 << 20, "{most} bytes");
     assert_eq!(other.read_head().await.status, 200);
     assert!(other.take(1_000_031).await.is_some(), "the client of another address");
     until_nothing_is_held(&server).await;
