@@ -191,10 +191,12 @@ impl StreamPump {
         self.budget.set(0);
         // At the limit of the process a stream continues: it holds one batch.
         if self.budget.admit(false, cx) == Admission::Wait {
+            self.stream.rest();
             return Poll::Pending;
         }
         let allowed = self.credit.allowed(self.sent, cx);
         if allowed == 0 {
+            self.stream.rest();
             return Poll::Pending;
         }
         let mut sink = BatchSink::new(&self.frame, allowed.min(MAX_BATCH_ITEMS));

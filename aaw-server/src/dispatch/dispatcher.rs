@@ -24,7 +24,7 @@ use super::request::{CallSource, DispatchRequest};
 use super::response_frame::ResponseFrame;
 use super::run_limit::RunLimits;
 use super::stream::{HandlerStream, StreamTurn};
-use super::stream_turns::StreamTurns;
+use super::stream_turns::{StreamKind, StreamTurns};
 use super::{guards, hooks};
 use uuid::Uuid;
 
@@ -131,7 +131,8 @@ impl Dispatch {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
                 let client = caller.context().address.map(ClientNetwork::from);
-                let turn = StreamTurn::new(&self.stream_turns, client.map(|client| client.site().unwrap_or(client)));
+                let client = client.map(|client| client.site().unwrap_or(client));
+                let turn = StreamTurn::new(&self.stream_turns, client, stream_kind(request.mode));
                 let stream = HandlerStream::new(handler, recorder, log(), turn, Arc::clone(&registry.generation));
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
@@ -304,6 +305,13 @@ impl Dispatch {
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }
+    }
+}
+
+fn stream_kind(mode: ResponseMode) -> StreamKind {
+    match mode {
+        ResponseMode::Items | ResponseMode::Pushes => StreamKind::Flowing,
+        ResponseMode::Single | ResponseMode::Nothing => StreamKind::Gathered,
     }
 }
 

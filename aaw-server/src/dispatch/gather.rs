@@ -44,6 +44,11 @@ impl GatherStream {
         Self { stream, frame, head_len, collects, max_len }
     }
 
+    /// As [`HandlerStream::rest`].
+    pub(super) fn rest(&mut self) {
+        self.stream.rest();
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.frame.capacity()
     }

@@ -113,6 +113,13 @@ impl PendingCall {
 
     /// Fails the call if it has run for too long. To be called whenever it is not polled although it was woken.
     pub(crate) fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<u8>, Completion)> {
+        if let Some(PendingKind::Gather(call)) = &mut self.kind {
+            call.rest();
+        }
+        self.poll_time(cx)
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<u8>, Completion)> {
         let Self { kind: Some(kind), caller, limit, span, .. } = self else { return Poll::Pending };
         ready!(limit.poll(cx));
         let (frame, completion) = span.in_scope(|| kind.fail_over_limit(limit.duration(), *caller));
@@ -135,7 +142,7 @@ impl Future for PendingCall {
                 PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
             }
         });
-        let Poll::Ready((frame, completion)) = polled else { return this.poll_limit(cx) };
+        let Poll::Ready((frame, completion)) = polled else { return this.poll_time(cx) };
         span.finish(&completion);
         Poll::Ready((frame, completion))
     }

@@ -11,7 +11,7 @@ use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
-use super::stream_turns::{BusyStream, StreamTurns};
+use super::stream_turns::{BusyStream, StreamKind, StreamTurns};
 use crate::client_network::ClientNetwork;
 use crate::generation::{Generation, replaced};
 use crate::poll_watch;
@@ -28,14 +28,15 @@ pub(crate) struct HandlerStream {
 pub(super) struct StreamTurn {
     turns: Arc<StreamTurns>,
     client: Option<ClientNetwork>,
+    kind: StreamKind,
     /// `None` unless the last poll has filled its sink.
     busy: Option<BusyStream>,
 }
 
 impl StreamTurn {
     /// Of a stream that this client has called.
-    pub(super) fn new(turns: &Arc<StreamTurns>, client: Option<ClientNetwork>) -> Self {
-        Self { turns: Arc::clone(turns), client, busy: None }
+    pub(super) fn new(turns: &Arc<StreamTurns>, client: Option<ClientNetwork>, kind: StreamKind) -> Self {
+        Self { turns: Arc::clone(turns), client, kind, busy: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -44,7 +45,7 @@ impl StreamTurn {
 
     fn set_busy(&mut self, is_busy: bool) {
         if is_busy != self.busy.is_some() {
-            self.busy = is_busy.then(|| self.turns.add_busy(self.client));
+            self.busy = is_busy.then(|| self.turns.add_busy(self.client, self.kind));
         }
     }
 }
@@ -80,6 +81,12 @@ impl HandlerStream {
     /// The generation of the events that it belongs to.
     pub(crate) fn generation(&self) -> &Arc<Generation> {
         &self.generation
+    }
+
+    /// To be called when the stream waits for something else than its turn, or when it is not polled for a while: then it does
+    /// not count as one that could continue.
+    pub(crate) fn rest(&mut self) {
+        self.turn.set_busy(false);
     }
 
     /// Polls and drops the handler within this span from now on.

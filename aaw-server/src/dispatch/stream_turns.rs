@@ -4,6 +4,9 @@
 //! in the order in which they were woken, so a client with thousands of busy streams would make all others wait
 //! for a batch of each. Therefore only [some](max_busy) continue at once. With more of them, each waits in a queue in which
 //! the clients alternate, and a task wakes a few at a time and lets all others run before the next few.
+//!
+//! Of one client, streams whose items are gathered into one response continue in the reverse order, so that some responses
+//! are finished and sent before others grow. Otherwise all of them would be in memory together.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,11 +37,30 @@ pub(crate) struct StreamTurns {
 #[derive(Debug, Default)]
 struct Queue {
     /// Of clients with waiting streams only.
-    streams: HashMap<Client, VecDeque<Arc<Waiter>>>,
+    streams: HashMap<Client, ClientStreams>,
     /// These clients, in the order of their turns.
     order: VecDeque<Client>,
     /// A task wakes the streams. It ends with the last one.
     is_served: bool,
+}
+
+/// The waiting streams of a client. The two kinds alternate.
+#[derive(Debug, Default)]
+struct ClientStreams {
+    /// Those whose items are sent one by one, in order.
+    flowing: VecDeque<Arc<Waiter>>,
+    /// Those whose items are gathered; the last one is next.
+    gathered: Vec<Arc<Waiter>>,
+    gathered_is_next: bool,
+}
+
+/// What becomes of the items of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StreamKind {
+    /// They are sent one by one.
+    Flowing,
+    /// They are gathered into one response.
+    Gathered,
 }
 
 /// A stream that waits for its turn, or has waited.
@@ -53,6 +75,7 @@ struct Waiter {
 pub(super) struct BusyStream {
     turns: Arc<StreamTurns>,
     client: Client,
+    kind: StreamKind,
     /// `None` unless it waits.
     waiter: Option<Arc<Waiter>>,
 }
@@ -64,9 +87,9 @@ fn max_busy(runtime: &Handle) -> usize {
 
 impl StreamTurns {
     /// Counts a stream that has filled its batch.
-    pub(super) fn add_busy(self: &Arc<Self>, client: Client) -> BusyStream {
+    pub(super) fn add_busy(self: &Arc<Self>, client: Client, kind: StreamKind) -> BusyStream {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        BusyStream { turns: Arc::clone(self), client, waiter: None }
+        BusyStream { turns: Arc::clone(self), client, kind, waiter: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -74,9 +97,9 @@ impl StreamTurns {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(self: &Arc<Self>, client: Client, waiter: Arc<Waiter>, runtime: &Handle) {
+    fn enqueue(self: &Arc<Self>, client: Client, kind: StreamKind, waiter: Arc<Waiter>, runtime: &Handle) {
         let mut queue = self.lock();
-        queue.push(client, waiter);
+        queue.push(client, kind, waiter);
         if !queue.is_served {
             queue.is_served = true;
             runtime.spawn(Arc::clone(self).serve(max_busy(runtime)));
@@ -93,9 +116,11 @@ impl StreamTurns {
 
     /// Wakes the streams, so many at a time.
     async fn serve(self: Arc<Self>, count: usize) {
+        let mut served = Served { turns: &self, has_ended: false };
         loop {
             let next = self.next(count);
             if next.is_empty() {
+                served.has_ended = true;
                 return;
             }
             for waiter in next {
@@ -108,13 +133,31 @@ impl StreamTurns {
     }
 }
 
+/// The task that wakes the streams. If it is dropped with its runtime, the next stream that waits starts another one.
+struct Served<'a> {
+    turns: &'a StreamTurns,
+    /// It has found no stream, and has said so.
+    has_ended: bool,
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.turns.lock().is_served = false;
+        }
+    }
+}
+
 impl Queue {
-    fn push(&mut self, client: Client, waiter: Arc<Waiter>) {
+    fn push(&mut self, client: Client, kind: StreamKind, waiter: Arc<Waiter>) {
         let streams = self.streams.entry(client).or_default();
         if streams.is_empty() {
             self.order.push_back(client);
         }
-        streams.push_back(waiter);
+        match kind {
+            StreamKind::Flowing => streams.flowing.push_back(waiter),
+            StreamKind::Gathered => streams.gathered.push(waiter),
+        }
     }
 
     /// Removes the next stream. One that was dropped meanwhile takes no turn.
@@ -122,7 +165,7 @@ impl Queue {
         loop {
             let client = self.order.pop_front()?;
             let streams = self.streams.get_mut(&client)?;
-            let next = std::iter::from_fn(|| streams.pop_front()).find(|waiter| Arc::strong_count(waiter) > 1);
+            let next = std::iter::from_fn(|| streams.pop()).find(|waiter| Arc::strong_count(waiter) > 1);
             if streams.is_empty() {
                 self.streams.remove(&client);
             } else {
@@ -131,6 +174,21 @@ impl Queue {
             if next.is_some() {
                 return next;
             }
+        }
+    }
+}
+
+impl ClientStreams {
+    fn is_empty(&self) -> bool {
+        self.flowing.is_empty() && self.gathered.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<Arc<Waiter>> {
+        self.gathered_is_next = !self.gathered_is_next;
+        if self.gathered_is_next {
+            self.flowing.pop_front().or_else(|| self.gathered.pop())
+        } else {
+            self.gathered.pop().or_else(|| self.flowing.pop_front())
         }
     }
 }
@@ -147,7 +205,7 @@ impl BusyStream {
             let waiter = Arc::<Waiter>::default();
             waiter.waker.register(cx.waker());
             self.waiter = Some(Arc::clone(&waiter));
-            self.turns.enqueue(self.client, waiter, &runtime);
+            self.turns.enqueue(self.client, self.kind, waiter, &runtime);
             return Poll::Pending;
         };
         waiter.waker.register(cx.waker());
@@ -180,19 +238,21 @@ mod tests {
     #[tokio::test]
     async fn a_few_busy_streams_continue_at_once() {
         let turns = Arc::<StreamTurns>::default();
-        let mut streams: Vec<_> = (0..STREAMS_PER_WORKER).map(|_| turns.add_busy(client(1))).collect();
+        let mut streams: Vec<_> =
+            (0..STREAMS_PER_WORKER).map(|_| turns.add_busy(client(1), StreamKind::Flowing)).collect();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(streams.iter_mut().all(|stream| stream.poll_turn(&mut cx).is_ready()));
-        let mut one_more = turns.add_busy(client(2));
+        let mut one_more = turns.add_busy(client(2), StreamKind::Flowing);
         assert!(one_more.poll_turn(&mut cx).is_pending());
         drop(streams);
-        assert!(turns.add_busy(client(2)).poll_turn(&mut cx).is_ready());
+        assert!(turns.add_busy(client(2), StreamKind::Flowing).poll_turn(&mut cx).is_ready());
     }
 
     #[tokio::test]
     async fn clients_alternate_and_dropped_streams_take_no_turn() {
         let turns = Arc::<StreamTurns>::default();
-        let mut all: Vec<_> = [1; 40].into_iter().chain([2; 3]).map(|n| (n, turns.add_busy(client(n)))).collect();
+        let mut all: Vec<_> =
+            [1; 40].into_iter().chain([2; 3]).map(|n| (n, turns.add_busy(client(n), StreamKind::Flowing))).collect();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(all.iter_mut().all(|(_, stream)| stream.poll_turn(&mut cx).is_pending()));
         // Those of the first client that would have the next turns.
@@ -219,9 +279,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn gathered_streams_finish_one_after_the_other_and_do_not_stop_those_that_flow() {
+        let turns = Arc::<StreamTurns>::default();
+        let order = Arc::<Mutex<Vec<_>>>::default();
+        let mut tasks = Vec::new();
+        for n in 0..40 {
+            let kind = if n < 20 { StreamKind::Gathered } else { StreamKind::Flowing };
+            let (mut stream, order) = (turns.add_busy(client(1), kind), Arc::clone(&order));
+            tasks.push(tokio::spawn(async move {
+                for _ in 0..3 {
+                    poll_fn(|cx| stream.poll_turn(cx)).await;
+                    order.lock().unwrap().push((kind, n));
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        let unfinished = |kind: StreamKind| {
+            let counts = order.iter().filter(|(of, _)| *of == kind).scan(HashMap::new(), |turns, (_, n)| {
+                *turns.entry(*n).or_insert(0) += 1;
+                Some(turns.values().filter(|count| **count < 3).count())
+            });
+            counts.max().unwrap()
+        };
+        assert!(unfinished(StreamKind::Gathered) <= 2 * STREAMS_PER_WORKER, "{order:?}");
+        assert!(unfinished(StreamKind::Flowing) >= 19, "{order:?}");
+        let first_half = &order[..60];
+        assert!(first_half.iter().filter(|(kind, _)| *kind == StreamKind::Flowing).count() >= 25, "{order:?}");
+    }
+
+    #[tokio::test]
     async fn all_other_tasks_run_between_a_few_turns() {
         let turns = Arc::<StreamTurns>::default();
-        let mut streams: Vec<_> = (0..100).map(|_| turns.add_busy(client(1))).collect();
+        let mut streams: Vec<_> = (0..100).map(|_| turns.add_busy(client(1), StreamKind::Flowing)).collect();
         let running = Arc::<AtomicUsize>::default();
         for stream in &mut streams {
             assert!(stream.poll_turn(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -179,7 +179,11 @@ impl HttpCall {
         }
         let completion = match &mut self.state {
             HttpCallState::Stream(stream) => match ready!(stream.poll_items(cx, sink, self.max_message)) {
-                StreamStep::Item => return Poll::Ready(CallStep::Item),
+                StreamStep::Item => {
+                    // It is polled again when what it has written was sent.
+                    stream.rest();
+                    return Poll::Ready(CallStep::Item);
+                }
                 StreamStep::End(completion) => completion,
             },
             HttpCallState::Pending(pending) => {
