@@ -50,11 +50,16 @@ struct TrimPolicy {
     looks: u32,
     /// What the last trim could not return, mainly blocks smaller than a page.
     unreturnable: usize,
+    /// What was in use then. When much less is, the free memory beside it can be returned as well.
+    in_use: usize,
 }
 
 impl TrimPolicy {
     /// Returns whether the heap should be trimmed, from what a look has found.
     fn observe(&mut self, heap: HeapUse) -> bool {
+        if heap.in_use < self.in_use - self.in_use / 4 {
+            *self = Self { unreturnable: 0, in_use: heap.in_use, ..*self };
+        }
         self.unreturnable = self.unreturnable.min(heap.free);
         let kept = MIN_KEPT.max(heap.in_use / KEPT_PART);
         let exceeds = heap.free - self.unreturnable > kept;
@@ -64,7 +69,7 @@ impl TrimPolicy {
 
     /// Notes what is free after a trim.
     fn trimmed(&mut self, heap: HeapUse) {
-        *self = Self { looks: 0, unreturnable: heap.free };
+        *self = Self { looks: 0, unreturnable: heap.free, in_use: heap.in_use };
     }
 }
 
@@ -189,6 +194,14 @@ mod tests {
         policy.trimmed(heap(10, 50));
         assert!(!policy.observe(heap(55, 5)));
         assert!((0..2).any(|_| policy.observe(heap(10, 50))));
+    }
+
+    #[test]
+    fn what_lay_beside_memory_in_use_is_returned_when_that_is_free() {
+        let mut policy = TrimPolicy::default();
+        policy.trimmed(heap(60, 12));
+        assert!(!(0..5).any(|_| policy.observe(heap(50, 14))));
+        assert!((0..2).any(|_| policy.observe(heap(2, 14))));
     }
 
     #[test]
