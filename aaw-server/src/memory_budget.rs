@@ -170,6 +170,8 @@ impl ProcessBudget {
             });
             let len = holders.len();
             holders.shrink_to(len * 2);
+            // So that the next search follows after as many insertions, however few were removed.
+            holders.reserve(len.max(16));
         }
         holders.insert(connection.key(), Arc::downgrade(connection));
     }
@@ -433,13 +435,18 @@ impl ConnectionBudget {
     /// As [`change`](Self::change), for what does not count for the connection's limit. Less than a step counts as nothing, so
     /// that a few small calls touch no memory that others use.
     fn change_unlimited(self: &Arc<Self>, from: usize, to: usize) {
-        let (from, to) = (whole_steps(from), whole_steps(to));
         if to > from {
-            self.unlimited.fetch_add(to - from, Ordering::SeqCst);
-            self.add(to - from);
+            let before = self.unlimited.fetch_add(to - from, Ordering::SeqCst);
+            let steps = whole_steps(before + (to - from)) - whole_steps(before);
+            if steps > 0 {
+                self.add(steps);
+            }
         } else if from > to {
-            self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
-            self.subtract(from - to);
+            let before = self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
+            let steps = whole_steps(before) - whole_steps(before - (from - to));
+            if steps > 0 {
+                self.subtract(steps);
+            }
         }
     }
 
@@ -556,13 +563,10 @@ pub(crate) struct HeldByHandler {
 }
 
 impl HeldByHandler {
-    /// `None` if it is too little to count.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
-    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Option<Self> {
-        (bytes >= STEP).then(|| {
-            budget.change_unlimited(0, bytes);
-            Self { budget: Arc::clone(budget), bytes }
-        })
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Self {
+        budget.change_unlimited(0, bytes);
+        Self { budget: Arc::clone(budget), bytes }
     }
 }
 

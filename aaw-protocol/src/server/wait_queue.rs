@@ -119,10 +119,15 @@ impl WaitQueue {
         }
     }
 
-    /// Frees the capacity of a burst, if no call waits.
+    /// Frees the capacity of a burst, if few calls wait.
     pub(super) fn release_memory(&mut self) {
-        if self.frames.is_empty() {
+        /// The places that are kept beside those in use.
+        const KEPT: usize = 64;
+        let len = self.frames.len();
+        if len == 0 {
             self.frames = VecDeque::new();
+        } else if self.frames.capacity() > 4 * len + KEPT {
+            self.frames.shrink_to(2 * len);
         }
     }
 }
@@ -194,5 +199,9 @@ mod tests {
         assert!(queue.is_empty() && queue.bytes == 0);
         queue.release_memory();
         assert_eq!(queue.frames.capacity(), 0);
+        queue.frames.reserve(10_000);
+        queue.push(MAX_BYTES, "call", now, 1, true, false).unwrap();
+        queue.release_memory();
+        assert!(queue.frames.capacity() < 100, "{}", queue.frames.capacity());
     }
 }

@@ -406,6 +406,10 @@ impl Frames {
         // A buffer that is written becomes empty in the end. One that is acknowledged may never do.
         if self.tail_written > MAX_REMOVED.max(self.tail.len() / 2) {
             self.tail.drain(..std::mem::take(&mut self.tail_written));
+            // Most of a burst may be acknowledged, and the last message never.
+            if self.tail.capacity() > MAX_REMOVED + 4 * self.tail.len() {
+                self.tail.shrink_to(2 * self.tail.len());
+            }
         }
         Some(len)
     }

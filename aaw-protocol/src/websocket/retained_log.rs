@@ -87,8 +87,10 @@ impl RetainedLog {
         /// What tells pushes from others, if they alternate.
         const MESSAGE: usize = 16;
         let Some(content) = &self.content else { return 0 };
-        let (lost, segments) = content.older().map_or((0, 0), |older| (older.lost, older.segments.len()));
-        self.bytes() + (self.messages() - lost) * MESSAGE + segments * SEGMENT
+        let of_older =
+            |older: &Older| older.bytes + (older.messages - older.lost) * MESSAGE + older.segments.len() * SEGMENT;
+        // Older segments have been shrunk to what is in them.
+        content.last.frames.memory() + content.last.messages * MESSAGE + content.older().map_or(0, of_older)
     }
 
     /// Returns the number of the last message that was acknowledged.

@@ -153,6 +153,7 @@ async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> 
         return Err(too_large(max));
     }
     let mut discarded = 0;
+    held.set(arriving.memory() + if expected > 0 { BUFFERS } else { 0 });
     while let Some(data) = next_data(&mut body).await? {
         if is_too_large || arriving.len() + data.len() > max {
             // The rest is read and discarded, up to a limit: a client that is still sending when the connection closes

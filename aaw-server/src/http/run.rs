@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::ItemSink;
@@ -22,8 +23,8 @@ use crate::memory_budget::{
 };
 use crate::net::context::ServerContext;
 
-/// Identifies the call in its budget, where it is the only one.
-const CALL: u64 = 1;
+/// The number of the next call. It identifies the call in its budget, which the requests of an HTTP/2 connection share.
+static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
 
 /// The result of [`HttpCall::poll`].
 #[derive(Debug, PartialEq)]
@@ -105,7 +106,7 @@ impl HttpCall {
             let ended = Box::pin(Arc::clone(generation).wait_until_ended());
             (Arc::clone(generation), ended as BoxedEnd)
         });
-        let mut budget = CallBudget::new(memory, CALL);
+        let mut budget = CallBudget::new(memory, NEXT_CALL.fetch_add(1, Ordering::Relaxed));
         match &state {
             HttpCallState::Done(response, _) => budget.set(response.capacity()),
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
@@ -113,7 +114,8 @@ impl HttpCall {
         }
         let held = match &state {
             HttpCallState::Pending(_) | HttpCallState::Stream(_) => {
-                HeldByHandler::new(memory, body.len() + RUNNING_CALL)
+                let head = caller.context().handshake_bytes();
+                Some(HeldByHandler::new(memory, body.len() + head + RUNNING_CALL))
             }
             HttpCallState::Done(..) | HttpCallState::Finished => None,
         };

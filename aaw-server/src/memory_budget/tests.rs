@@ -128,7 +128,9 @@ fn what_only_handlers_can_free_counts_for_the_address_and_stops_no_handler() {
     connection.set(0, 0);
     let http = from(&process, "10.0.0.1");
     let body = HeldByHandler::new(&http, 3 * STEP);
-    assert!(HeldByHandler::new(&http, STEP - 1).is_none());
+    let small: Vec<_> = (0..4).map(|_| HeldByHandler::new(&http, STEP - 1)).collect();
+    assert_eq!(process.used(), 6 * STEP, "small ones count together");
+    drop(small);
     assert_eq!((process.used(), http.is_used_up()), (3 * STEP, false));
     drop(body);
     assert_eq!(process.used(), 0);
@@ -233,7 +235,7 @@ fn connections_that_have_sent_what_they_held_are_removed_from_the_search() {
     for budget in &budgets {
         drop(held(budget, 100));
     }
-    assert!(listed_and_addresses(&process).0 < 10);
+    assert!(listed_and_addresses(&process).0 < 40);
     // They are found again.
     let _all: Vec<_> = budgets.iter().map(|budget| held(budget, 1)).collect();
     assert_eq!(listed_and_addresses(&process), (1000, 1));
@@ -264,4 +266,21 @@ fn what_several_threads_hold_adds_up() {
 #[test]
 fn a_connection_takes_the_memory_that_the_documentation_says() {
     assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 40));
+}
+
+#[test]
+fn each_waiting_call_is_woken_when_memory_is_free() {
+    let process = process(100, UNLIMITED, UNLIMITED);
+    let budget = process.connection(None);
+    let full = call(&budget, 1, 100);
+    let (mut a, mut b) = (CallBudget::new(&budget, 2), CallBudget::new(&budget, 3));
+    let wait = |call: &mut CallBudget| {
+        let flag = Arc::<Flag>::default();
+        let waker = Waker::from(Arc::clone(&flag));
+        assert_eq!(call.admit(false, &mut Context::from_waker(&waker)), Admission::Wait);
+        flag
+    };
+    let flags = [wait(&mut a), wait(&mut b)];
+    drop(full);
+    assert!(flags.iter().all(|flag| flag.is_set()));
 }
