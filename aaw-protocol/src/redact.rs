@@ -150,9 +150,13 @@ const MAX_SECRETS: usize = 64;
 
 /// Removes these texts from a message that may quote them, such as `invalid type: string "hunter2"`: as they are, and as
 /// [`Debug`](fmt::Debug) and JSON escape them. Of texts that overlap, all are removed. Those of fewer than four characters
-/// stay: they occur in other words. With more than 64 texts, the message is removed as a whole.
+/// stay: they occur in other words. With more than 64 texts, or beyond 8 KiB, the message is removed as a whole.
 pub fn secret_texts(message: &str, secrets: &[String]) -> String {
-    if secrets.len() > MAX_SECRETS {
+    if secrets.is_empty() {
+        return message.to_owned();
+    }
+    // The time is that of the message, the number of secrets and their length together.
+    if secrets.len() > MAX_SECRETS || message.len() > MAX_PARSED_BYTES {
         return REDACTED.to_owned();
     }
     let secrets = secrets.iter().filter(|secret| secret.chars().count() >= MIN_SECRET_CHARS);
@@ -202,7 +206,8 @@ fn without(text: &str, others: &BTreeSet<String>) -> String {
 
 /// Removes the values that the text of an error quotes, as serde writes them: ``invalid type: string "hunter2"``,
 /// ``invalid value: integer `1234` ``, ``unknown variant `hunter2` ``. They stay if the text names their place, as in
-/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name).
+/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name). A text of more than
+/// 8 KiB is removed as a whole.
 pub fn quoted_values(error: &str) -> String {
     // What is before the value, and what is behind it.
     const QUOTES: [(&str, &str); 5] = [
@@ -214,6 +219,10 @@ pub fn quoted_values(error: &str) -> String {
     ];
     if is_of_harmless_field(error) {
         return error.to_owned();
+    }
+    // The time is quadratic: it is searched for all quotes behind each of them.
+    if error.len() > MAX_PARSED_BYTES {
+        return REDACTED.to_owned();
     }
     let mut shown = String::new();
     let mut rest = error;
@@ -243,7 +252,9 @@ fn end_of_escaped(text: &str) -> Option<usize> {
 /// Whether the text of an error names the place of the value that it quotes, and that is not the place of a secret.
 fn is_of_harmless_field(error: &str) -> bool {
     let place = error.split_once(" does not fit at ").and_then(|(_, rest)| rest.split_once(": "));
-    place.is_some_and(|(path, _)| !path.split(['.', '[', ']']).any(is_secret_name))
+    let is_secret = |path: &str| is_secret_name(path) || path.split(['.', '[', ']']).any(is_secret_name);
+    // A path that was cut may have lost the name.
+    place.is_some_and(|(path, _)| !path.contains('…') && !is_secret(path))
 }
 
 /// Parses the body or result of a call for a log, and redacts the values of fields with a [secret name](is_secret_name), at
