@@ -116,7 +116,7 @@ impl Tls {
         }
     }
 
-    /// The host names that the certificate is for now, also as wildcards: the DNS names among its subject alternative names, or
+    /// The host names that the certificate is for now, without wildcards: the DNS names among its subject alternative names, or
     /// those that are obtained by ACME. Requests may name the server by them, as by those of
     /// [`Config::allow_hosts`](crate::Config::allow_hosts). Empty for [`from_config`](Self::from_config).
     pub fn names(&self) -> Vec<String> {

@@ -71,9 +71,9 @@ impl Acme {
         }
     }
 
-    /// Whether a certificate can be obtained for this name: a host name without a wildcard.
+    /// Whether a certificate can be obtained for this name: a host name without a wildcard, and without a dot at its end.
     pub fn is_valid_domain(name: &str) -> bool {
-        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) && !name.contains('*')
+        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) && !name.contains('*') && !name.ends_with('.')
     }
 
     /// Whether this can be the URL of an authority's directory: one of `https`.
