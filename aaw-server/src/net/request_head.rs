@@ -11,6 +11,8 @@ use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::http_token::is_token_byte;
+
 /// The bytes that are read ahead at most: hyper's first read takes as many. It reads the rest of a longer head itself.
 const MAX_READ_AHEAD: usize = 8 << 10;
 
@@ -34,16 +36,22 @@ pub(super) async fn read_head(socket: &mut (impl AsyncRead + Unpin)) -> io::Resu
 
 /// Returns whether these bytes are the beginning of a head. Those before `looked_at` were looked at before.
 fn may_continue(head: &[u8], looked_at: usize) -> bool {
-    // hyper skips empty lines, and knows what else begins neither a request nor its line.
-    if !head.first().is_some_and(u8::is_ascii_uppercase) {
+    // Empty lines may precede it (RFC 9112, 2.2).
+    let Some(start) = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else { return true };
+    // hyper knows what begins no request.
+    if !is_token_byte(&head[start]) {
         return false;
     }
-    let new = &head[looked_at.saturating_sub(2)..];
+    let new = &head[looked_at.saturating_sub(2).max(start)..];
     if new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n") {
         return false;
     }
-    let Some(end) = head.iter().position(|byte| *byte == b'\n').filter(|end| *end >= looked_at) else { return true };
-    let line = head[..end].trim_ascii_end();
+    // What is no line of a request ends the head, too. It is looked at once, when it is complete.
+    let unseen = looked_at.max(start);
+    let line_was_seen = head[start..unseen].contains(&b'\n');
+    let end = head[unseen..].iter().position(|byte| *byte == b'\n').filter(|_| !line_was_seen);
+    let Some(end) = end else { return true };
+    let line = head[start..unseen + end].trim_ascii_end();
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
@@ -56,17 +64,22 @@ mod tests {
     #[test]
     fn a_head_ends_with_an_empty_line_or_where_it_is_none() {
         let is_over = |head: &[u8]| !may_continue(head, 0);
-        for head in
-            ["GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\n\r\nbody", "GET / HTTP/1.1\n\n", "\r\n", "get"]
-        {
+        for head in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\nbody",
+            "GET / HTTP/1.1\n\n",
+            "\r\nget / HTTP/1.1\r\n\r\n",
+        ] {
             assert!(is_over(head.as_bytes()), "{head}");
             let whole = head.as_bytes();
             assert!((1..=whole.len()).any(|len| !may_continue(&whole[..len], len - 1)), "{head}, byte by byte");
         }
-        for head in ["GET /\r\n", "GET / HTTP/3.0\r\n", "PRI * HTTP/2.0\r\n", "\x16\x03\x01", "é"] {
+        for head in ["GET /\r\n", "GET / HTTP/3.0\r\n", "PRI * HTTP/2.0\r\n", "\x16\x03\x01", "é", "\r\n{"] {
             assert!(is_over(head.as_bytes()), "{head:?}");
         }
-        for head in ["G", "GET /", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"] {
+        for head in
+            ["\r\n", "\n\n", "g", "get", "\r\nG", "G", "GET /", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"]
+        {
             assert!(!is_over(head.as_bytes()), "{head}");
         }
     }
