@@ -122,7 +122,8 @@ impl ConnectionState {
         if self.config.max_connections_per_address.is_none() {
             return;
         }
-        if !self.protocol.has_unanswered_ping() || !self.protocol.is_open() {
+        // What is not read may be its response.
+        if !self.protocol.has_unanswered_ping() || !self.protocol.is_open() || !self.protocol.wants_input() {
             return self.meter.keep_place();
         }
         let due = clock::after(now, self.config.heartbeat_interval / RESPONSE_PART);

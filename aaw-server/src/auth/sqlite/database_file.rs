@@ -95,7 +95,12 @@ impl DatabaseFile {
     }
 
     pub(super) fn failed(&self, role: Role, failure: DiskFailure) {
-        *self.lock().of(role) = Some(failure);
+        let mut failures = self.lock();
+        let last = failures.of(role);
+        // Damage lasts until a restart, whatever fails besides.
+        if !last.as_ref().is_some_and(|last| last.is_damage) {
+            *last = Some(failure);
+        }
     }
 
     /// Why the contents of the file are known to be damaged, until a restart.
