@@ -911,14 +911,14 @@ impl Mailbox {
         self.lock().pushed
     }
 
-    /// Lets a sender wait until the reader has caught up with what waits for it now, whatever others push meanwhile.
-    pub(crate) fn hold_sender(&self, sender: &HeldSender) {
+    /// Lets a sender that has pushed `own` bytes wait for its part of what waits now, whatever others push meanwhile.
+    pub(crate) fn hold_sender(&self, own: usize, sender: &HeldSender) {
         let mut state = self.lock();
         let behind = state.pushed.saturating_sub(self.limits.low_mark());
         if let Some(pace) = &mut state.pace
             && behind > 0
         {
-            pace.hold(behind, sender);
+            pace.hold(behind, own, sender);
         }
     }
 
@@ -929,8 +929,9 @@ impl Mailbox {
         let state = &mut *guard;
         let pace = state.pace.as_mut()?;
         let (mut check, released) = pace.check(now, state.written, self.limits.low_mark(), timeout);
-        // Pushes also wait for the connection to open, which is not its client's fault.
-        check.is_stalled &= state.blocked;
+        // Pushes also wait for the connection to open, which is not its client's fault. And where the system buffers megabytes, it may
+        // take no more for a while although its client reads.
+        check.is_stalled &= state.blocked && state.pushed > self.limits.sustained();
         self.holds_senders.store(pace.holds_senders(), Ordering::Relaxed);
         drop(guard);
         drop(released);
@@ -963,16 +964,16 @@ impl Mailbox {
         (released, ended)
     }
 
-    /// Begins a hold of this connection as a sender, unless it has one.
-    pub(crate) fn begin_hold(&self) -> Option<HeldSender> {
+    /// Begins a hold of this connection as a sender, or returns another part of the one that it has.
+    pub(crate) fn begin_hold(&self) -> HeldSender {
         let mut state = self.lock();
-        if state.hold.as_ref().is_some_and(|hold| !hold.has_ended()) {
-            return None;
+        if let Some(part) = state.hold.as_ref().and_then(SenderHold::part) {
+            return part;
         }
         let (hold, begun) = SenderHold::begin();
         state.hold = Some(hold);
         self.may_be_held.store(true, Ordering::Relaxed);
-        Some(begun)
+        begun
     }
 
     /// Returns whether this connection is held up as a sender: its calls do not start.
