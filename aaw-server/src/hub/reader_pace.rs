@@ -12,9 +12,9 @@ use aaw_protocol::clock;
 use crate::hub::sender_hold::HeldSender;
 
 /// After this time without progress a reader holds up no sender. Longer than the pauses of a socket that is read steadily: its
-/// buffer takes more when a third of it is free, which is up to a megabyte. Shorter than a person would wait for a room in which one
-/// member has put its notebook to sleep.
-const SILENCE: Duration = Duration::from_secs(1);
+/// system asks for more when half of its buffer is free, so for 128 KiB at a time, which takes 1.3 s at 100 KB/s. Shorter than a person
+/// would wait for a room in which one member has put its notebook to sleep.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// The longest period in which it must read the minimum, however long its socket may accept nothing.
 const MAX_PERIOD: Duration = Duration::from_secs(5);
@@ -206,16 +206,16 @@ mod tests {
         assert!(holds(&mut pace, start, 0));
         pace.hold(10, 10, &begun);
         drop(begun);
-        assert!(holds(&mut pace, start + SECOND / 2, 1));
-        assert!(holds(&mut pace, start + SECOND, 1));
+        assert!(holds(&mut pace, start + SILENCE / 2, 1));
+        assert!(holds(&mut pace, start + SILENCE, 1));
         assert!(!hold.has_ended());
-        assert!(!holds(&mut pace, start + SECOND / 2 + SECOND, 1));
+        assert!(!holds(&mut pace, start + SILENCE / 2 + SILENCE, 1));
         assert!(hold.has_ended());
         let (hold, begun) = SenderHold::begin();
         pace.hold(10, 10, &begun);
         drop(begun);
         assert!(hold.has_ended(), "no sender waits for it");
-        assert!(holds(&mut pace, start + 2 * SECOND, 2));
+        assert!(holds(&mut pace, start + 2 * SILENCE, 2));
     }
 
     #[test]
