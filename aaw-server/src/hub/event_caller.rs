@@ -135,8 +135,9 @@ impl EventCaller {
         }
         let part = match &self.origin {
             CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => peer.mailbox.begin_hold(),
-            CallOrigin::Request(caller) => caller.begin_hold(),
+            CallOrigin::Request(caller) => Some(caller.begin_hold()),
         };
+        let Some(part) = part else { return };
         for reader in readers {
             reader.peer.mailbox.hold_sender(reader.own, &part);
         }

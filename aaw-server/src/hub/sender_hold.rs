@@ -54,6 +54,12 @@ impl SenderHold {
         if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Wakes what waits, which no longer asks whether the hold has ended.
+    pub(crate) fn wake_waiting(&self) {
+        let wakers = std::mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Drops the wakers of what waits: the sender is gone.
     pub(crate) fn forget_waiting(&self) {
         let wakers = std::mem::take(&mut *self.lock());
@@ -83,8 +89,7 @@ impl HeldSender {
 impl Drop for HeldSender {
     fn drop(&mut self) {
         if self.0.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let wakers = std::mem::take(&mut *self.0.lock());
-            wakers.into_iter().for_each(Waker::wake);
+            self.0.wake_waiting();
         }
     }
 }
