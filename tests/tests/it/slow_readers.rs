@@ -265,12 +265,18 @@ fn read_slowly(mut client: RawConnection, pace: f64) -> JoinHandle<()> {
     })
 }
 
+/// Connects a client that reads as slowly as it may, and smoothly, as over a slow network.
+async fn slow_network(server: &TestServer) -> JoinHandle<()> {
+    let reader = RawConnection::connect_with_buffer(8 << 10, Ipv4Addr::LOCALHOST, server.addr).await;
+    read_slowly(shake_hands(server, reader).await, SLOW)
+}
+
 /// Sends a burst, and stays connected until the task is aborted.
 async fn flood(server: &TestServer) -> JoinHandle<()> {
     let mut flooder = connect(server).await;
     tokio::spawn(async move {
         send_burst(&mut flooder, "broadcasts/others").await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }
 
@@ -278,8 +284,7 @@ async fn flood(server: &TestServer) -> JoinHandle<()> {
 async fn a_sender_of_little_waits_for_little_of_a_flood() {
     let server = start().await;
     let mut sender = server.v1().await;
-    let reader = RawConnection::connect_with_buffer(8 << 10, Ipv4Addr::LOCALHOST, server.addr).await;
-    let reading = read_slowly(shake_hands(&server, reader).await, SLOW);
+    let reading = slow_network(&server).await;
     let flooding = flood(&server).await;
     // The flood has filled what it may.
     let mut received = 0;
@@ -302,7 +307,7 @@ async fn a_sender_of_little_waits_for_little_of_a_flood() {
 #[tokio::test]
 async fn what_is_no_call_of_a_sender_that_is_held_up_is_handled() {
     let server = start().await;
-    let reading = read_slowly(connect(&server).await, SLOW);
+    let reading = slow_network(&server).await;
     let mut sender = connect(&server).await;
     // A few more than what may wait: the others are sent over ten seconds.
     let frames = (0..120).map(|number| format!(r#"["broadcasts/others",{}]"#, message(number)));
