@@ -194,7 +194,8 @@ pub struct Config {
     pub max_concurrent_calls: u32,
     /// How long a handler may run for a call that gets one response or none, over WebSockets and HTTP alike; after that it
     /// is dropped, and the call fails with the code `timeout`. Default 60 s, after which common clients and proxies have
-    /// given up. The time begins when the handler does and includes its guards; a call's time in the queue does not count.
+    /// given up. The time begins when the handler does and includes its guards, and what it waits for
+    /// readers of its pushes, see [`reader_stall_timeout`](Self::reader_stall_timeout); a call's time in the queue does not count.
     /// An event's file can set another limit for its event, see `MAX_CALL_TIME` in the guide to events.
     ///
     /// Streams are exempt while a caller reads them item by item, however long an item takes and however long the caller
@@ -225,14 +226,16 @@ pub struct Config {
     /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed
     /// at once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
     pub max_push_burst_bytes: usize,
-    /// How long the socket of a connection that is behind with its pushes may accept nothing, before the connection is closed
-    /// with code 1013. Default 5 s, as [`push_backlog_timeout`](Self::push_backlog_timeout).
+    /// How long the socket of a connection that exceeds [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) may accept nothing,
+    /// before the connection is closed with code 1013. Default 5 s, as [`push_backlog_timeout`](Self::push_backlog_timeout).
     ///
     /// A connection is behind from when half of [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) waits for it, until a quarter
-    /// does. While it reads, those whose calls push to it wait for it: their further calls do not start, their handlers are not
-    /// polled, and over HTTP their responses are sent later. A connection that has accepted nothing for one second holds up no sender,
-    /// nor does one that reads less than that quarter within this timeout (with the defaults 52 KB/s), so that
-    /// one slow reader cannot stop others. What the program itself pushes, with a [`Handle`](crate::Handle), never waits.
+    /// does. While it reads, those whose calls push to it wait until it has read about twice what they have pushed, times the
+    /// number of those that wait: their further calls do not start, their handlers are not
+    /// polled, and over HTTP their responses are sent later. So a flood is slowed down to half of the pace of its slowest reader, and a
+    /// sender of little waits for little. A connection that has accepted nothing for two seconds holds up no sender,
+    /// nor does one that reads less than that quarter within this timeout, or within 5 s if it is longer (with the defaults 52 KB/s).
+    /// What the program itself pushes, with a [`Handle`](crate::Handle), never waits, nor does a task that a handler has spawned.
     pub reader_stall_timeout: Duration,
     /// The maximum total size of the frames of one connection's running calls, in bytes; further calls wait in the
     /// queue. Default 4 MiB. Handlers may occupy many times the size of their bodies.

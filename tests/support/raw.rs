@@ -52,8 +52,17 @@ impl RawConnection {
     /// # Panics
     /// If the server does not listen.
     pub async fn connect_from(from: Ipv4Addr, addr: SocketAddr) -> Self {
+        Self::connect_with_buffer(64 << 10, from, addr).await
+    }
+
+    /// As [`connect_from`](Self::connect_from), with a receive buffer of this number of bytes. The server may send as often as half of
+    /// it is read: with 8 KiB the test's pace is that of a slow network.
+    ///
+    /// # Panics
+    /// If the server does not listen.
+    pub async fn connect_with_buffer(bytes: u32, from: Ipv4Addr, addr: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(64 << 10).expect("a socket");
+        socket.set_recv_buffer_size(bytes).expect("a socket");
         SockRef::from(&socket).set_tcp_mss(1460).expect("a socket");
         socket.bind((from, 0).into()).expect("an address of this machine");
         let stream = socket.connect(addr).await.expect("the server listens");
@@ -192,6 +201,17 @@ impl RawConnection {
         }
         let rest = self.buffer.split_off(len);
         Some(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    /// Reads and drops up to this number of bytes, what waits in the test first. Returns their number, 0 at the end of the connection.
+    pub async fn skip_some(&mut self, max: usize) -> usize {
+        if self.buffer.is_empty() {
+            let mut bytes = vec![0; max];
+            return self.stream.read(&mut bytes).await.unwrap_or(0);
+        }
+        let len = max.min(self.buffer.len());
+        self.buffer.drain(..len);
+        len
     }
 
     /// Returns false at the end of the connection. A reset counts as the end.

@@ -333,8 +333,8 @@ impl<T> ServerConnection<T> {
             return Ok(self.refuse(&format, frame, stopping()));
         }
         let numbered = matches!(format, ResponseFormat::Single { .. } | ResponseFormat::Items { .. });
-        // While the sender is held up, one call always fits: input is read up to it, and the client has done nothing wrong.
-        let always_fits = self.held_up && self.wait_queue.is_empty();
+        // While the sender is held up, each call fits that is read: the client has done nothing wrong.
+        let always_fits = self.held_up && !self.is_held_up_and_full();
         let max_bytes = if always_fits { usize::MAX } else { self.config.limits.line as usize };
         match self.wait_queue.push(max_bytes, text, now, self.last_id, numbered, upload) {
             Ok(()) => Ok(Input::Handled),
@@ -706,8 +706,8 @@ impl<T> ServerConnection<T> {
     }
 
     /// Tells whether calls wait in the wait queue, as in [`set_over_budget`](Self::set_over_budget), because earlier ones have
-    /// pushed more than their recipients read. What precedes the next call is still [read](Self::wants_input), also pings and the
-    /// client's close.
+    /// pushed more than their recipients read. Input is still [read](Self::wants_input) until half of the wait queue is full, so
+    /// also pings, responses and the client's close. No call is refused because of that: the last one that is read fits in any case.
     pub fn set_held_up(&mut self, held_up: bool) {
         self.held_up = held_up;
     }
@@ -796,9 +796,9 @@ impl<T> ServerConnection<T> {
     }
 
     /// Returns whether to read from the client. It becomes `false` only if the client sends calls without reading the
-    /// refusals, or while it is [held up](Self::set_held_up) and a call waits.
+    /// refusals, or while it is [held up](Self::set_held_up) and half of the wait queue is full.
     pub fn wants_input(&self) -> bool {
-        self.unsent_bytes < 2 * self.config.max_unsent_bytes && !(self.held_up && self.has_queued_calls())
+        self.unsent_bytes < 2 * self.config.max_unsent_bytes && !self.is_held_up_and_full()
     }
 
     /// Returns the number of open calls: their handlers run, or their responses wait for credit.
@@ -829,6 +829,11 @@ impl<T> ServerConnection<T> {
             && !self.has_unacknowledged()
             && !self.over_budget
             && !self.held_up
+    }
+
+    /// Whether calls wait because of a hold, and no more of them are to be read.
+    fn is_held_up_and_full(&self) -> bool {
+        self.held_up && self.wait_queue.bytes() >= (self.config.limits.line as usize / 2).max(1)
     }
 
     fn is_used_id(&self, id: i64) -> bool {

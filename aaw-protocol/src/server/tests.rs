@@ -1034,8 +1034,23 @@ fn no_call_starts_while_the_client_does_not_read() {
 }
 
 #[test]
-fn while_a_sender_is_held_up_one_call_waits_and_what_precedes_it_is_read() {
-    // Not even a small call fits into the wait queue.
+fn while_a_sender_is_held_up_calls_wait_and_the_rest_is_handled() {
+    let mut server = Server::v1_with(limits(9, 2000));
+    server.connection.set_held_up(true);
+    server.check([r#"["ping",null,1]"#, r#"["ping",null,2]"#], "");
+    assert!(server.connection.wants_input());
+    server.check([r#"["aaw/ping"]"#, r#"["ping",null,2,"cancel"]"#], r#"["aaw/pong",null]"#);
+    // The last call that is read fits, however large it is.
+    server.check([&*format!(r#"["echo","{}",3]"#, "x".repeat(3000))], "");
+    assert!(!server.connection.wants_input(), "the next call would be refused");
+    server.connection.set_held_up(false);
+    server.write_everything();
+    assert!(server.log.starts_with(r#"["ping",{"pong":true},1]"#) && !server.log.contains("busy"), "{}", server.log);
+    assert!(server.connection.wants_input());
+}
+
+#[test]
+fn while_a_sender_is_held_up_one_call_waits_even_if_the_wait_queue_has_no_space() {
     let mut server = Server::v1_with(limits(9, 1));
     server.connection.set_held_up(true);
     server.check([r#"["aaw/ping"]"#], r#"["aaw/pong",null]"#);

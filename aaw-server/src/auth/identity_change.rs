@@ -99,6 +99,11 @@ impl HandlerPoll {
         Self { outer, outer_pending, _not_send: PhantomData }
     }
 
+    /// Returns whether a handler of this caller is being polled on the current thread, innermost.
+    pub(crate) fn is_of(caller: Uuid) -> bool {
+        CURRENT.get().caller == caller
+    }
+
     /// Returns whether a change of the caller's identity has begun since the poll began, outside of nested polls.
     #[inline]
     pub(crate) fn began_identity_change(&self) -> bool {
@@ -124,7 +129,9 @@ mod tests {
     #[test]
     fn a_poll_reports_a_change_that_began_during_it() {
         begin(CALLER);
+        assert!(!HandlerPoll::is_of(CALLER));
         let poll = HandlerPoll::first(CALLER);
+        assert!(HandlerPoll::is_of(CALLER));
         assert!(!poll.began_identity_change(), "a change that began before it");
         begin(CALLER);
         assert!(poll.began_identity_change());

@@ -409,7 +409,8 @@ impl SocketTask {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.state.meter.due().is_some() || self.state.protocol.is_held_up() {
+        let protocol = &self.state.protocol;
+        if self.state.meter.due().is_some() || (protocol.is_held_up() && !protocol.wants_input()) {
             // What the client sends is not read, its pongs neither.
             self.state.protocol.handle_sign_of_life(now);
             self.state.meter.end_pause(now);

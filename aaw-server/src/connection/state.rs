@@ -266,6 +266,7 @@ impl ConnectionState {
             Command::Drain => {
                 self.draining = true;
                 self.protocol.drain();
+                self.guard.peer.mailbox.end_holds();
             }
             Command::EndStreams => self.end_streams(),
             Command::Stop => self.protocol.close(Close::Stopping),

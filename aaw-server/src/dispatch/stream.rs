@@ -12,6 +12,7 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
 use super::stream_turns::{BusyStream, StreamKind, StreamTurns};
+use crate::auth::identity_change::HandlerPoll;
 use crate::client_network::ClientNetwork;
 use crate::generation::{Generation, replaced};
 use crate::poll_watch;
@@ -146,6 +147,9 @@ impl Drop for HandlerStream {
 impl StreamSteps {
     fn poll_items(&mut self, cx: &mut Context<'_>, sink: &mut dyn ItemSink, max_len: usize) -> Poll<StreamStep> {
         let polling = poll_watch::polling(self.log.event.as_str());
+        let caller = self.log.connection;
+        // Within the poll of a call that gathers the items it would hide that poll's changes.
+        let _poll = (!HandlerPoll::is_of(caller)).then(|| HandlerPoll::first(caller));
         let polled = self.handler.poll_items(cx, sink, max_len, self.log.event.as_str());
         drop(polling);
         self.items += polled.items;

@@ -14,9 +14,18 @@ const MAX_SLOW_READERS: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Delivery {
     unflushed: Vec<Arc<Peer>>,
-    /// The readers that are behind, with the bytes that wait for them.
-    slow_readers: Vec<(usize, Arc<Peer>)>,
+    slow_readers: Vec<SlowReader>,
     has_sender: bool,
+}
+
+/// A reader that is behind.
+#[derive(Debug)]
+pub(super) struct SlowReader {
+    pub(super) peer: Arc<Peer>,
+    /// The bytes that wait for it.
+    waiting: usize,
+    /// The bytes that the sender has pushed to it.
+    pub(super) own: usize,
 }
 
 impl Delivery {
@@ -37,20 +46,20 @@ impl Delivery {
             self.unflushed.push(Arc::clone(peer));
         }
         if peer.mailbox.holds_senders() && self.has_sender {
-            self.note_slow_reader(peer);
+            self.note_slow_reader(peer, frame.frame_len());
         }
         Ok(())
     }
 
     #[cold]
-    fn note_slow_reader(&mut self, peer: &Arc<Peer>) {
-        let waiting = peer.mailbox.pushed();
+    fn note_slow_reader(&mut self, peer: &Arc<Peer>, own: usize) {
+        let reader = SlowReader { peer: Arc::clone(peer), waiting: peer.mailbox.pushed(), own };
         if self.slow_readers.len() < MAX_SLOW_READERS {
-            self.slow_readers.push((waiting, Arc::clone(peer)));
-        } else if let Some(least) = self.slow_readers.iter_mut().min_by_key(|(waiting, _)| *waiting)
-            && least.0 < waiting
+            self.slow_readers.push(reader);
+        } else if let Some(least) = self.slow_readers.iter_mut().min_by_key(|reader| reader.waiting)
+            && least.waiting < reader.waiting
         {
-            *least = (waiting, Arc::clone(peer));
+            *least = reader;
         }
     }
 
@@ -60,7 +69,7 @@ impl Delivery {
     }
 
     /// Returns the readers that the sender has to wait for.
-    pub(super) fn into_slow_readers(self) -> impl ExactSizeIterator<Item = Arc<Peer>> {
-        self.slow_readers.into_iter().map(|(_, peer)| peer)
+    pub(super) fn into_slow_readers(self) -> Vec<SlowReader> {
+        self.slow_readers
     }
 }

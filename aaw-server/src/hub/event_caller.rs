@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use aaw_protocol::{Code, Failure};
 use tokio::runtime::Handle;
 
+use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionScope};
 use crate::hub::delivery::Delivery;
 use crate::hub::hub::Hub;
@@ -57,20 +58,30 @@ struct HttpCaller {
 
 impl HttpCaller {
     /// As [`Mailbox::begin_hold`](crate::hub::mailbox::Mailbox::begin_hold).
-    fn begin_hold(&self) -> Option<HeldSender> {
+    fn begin_hold(&self) -> HeldSender {
         // Nothing panics while it holds the lock.
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        if hold.as_ref().is_some_and(|hold| !hold.has_ended()) {
-            return None;
+        if let Some(part) = hold.as_ref().and_then(SenderHold::part) {
+            return part;
         }
         let (begun, part) = SenderHold::begin();
         *hold = Some(begun);
-        Some(part)
+        part
     }
 
     fn poll_held(&self, cx: &mut Context<'_>) -> Poll<()> {
         let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         hold.as_ref().map_or(Poll::Ready(()), |hold| hold.poll_ended(cx))
+    }
+}
+
+impl Drop for HttpCaller {
+    /// Drops the tasks that wait: the request is over, and its readers may keep its hold for seconds.
+    fn drop(&mut self) {
+        let hold = self.hold.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hold) = hold {
+            hold.forget_waiting();
+        }
     }
 }
 
@@ -115,19 +126,20 @@ impl EventCaller {
         }
     }
 
-    /// Holds up the caller until the readers of its push that are behind have caught up, or do not read. To be called without a
-    /// lock. A caller that is held up already waits for its first readers only: it makes no further calls meanwhile.
+    /// Holds up the caller until the readers of its push that are behind have read its part, or do not read. To be called without a
+    /// lock. Only what a call of the caller pushes while it is polled holds up: nothing polls less often what a handler has spawned.
     pub(super) fn wait_for_readers(&self, delivery: Delivery) {
         let readers = delivery.into_slow_readers();
-        if readers.len() == 0 {
+        if readers.is_empty() || !HandlerPoll::is_of(self.context().id) {
             return;
         }
-        let begun = match &self.origin {
+        let part = match &self.origin {
             CallOrigin::Connection(peer) | CallOrigin::Opening(peer) => peer.mailbox.begin_hold(),
-            CallOrigin::Request(caller) => caller.begin_hold(),
+            CallOrigin::Request(caller) => Some(caller.begin_hold()),
         };
-        if let Some(begun) = begun {
-            readers.for_each(|reader| reader.mailbox.hold_sender(&begun));
+        let Some(part) = part else { return };
+        for reader in readers {
+            reader.peer.mailbox.hold_sender(reader.own, &part);
         }
     }
 

@@ -383,6 +383,8 @@ struct MailboxState {
     pace: Option<Box<ReaderPace>>,
     /// The connection is held up as a sender.
     hold: Option<Arc<SenderHold>>,
+    /// It is not held up any more.
+    is_never_held: bool,
     /// What the client of a resumable connection has not acknowledged.
     retained: Option<RetainedLog>,
     /// The connection has no socket, and waits for its client to resume it.
@@ -490,7 +492,8 @@ impl Mailbox {
             drop(pace);
             return Err(PushError::Overflow);
         }
-        let falls_behind = state.pushed > self.limits.mark() && state.pace.is_none();
+        // Without a socket there is no reader that would catch up.
+        let falls_behind = state.pushed > self.limits.mark() && state.pace.is_none() && !state.away;
         if falls_behind {
             self.begin_pace(&mut state);
         }
@@ -881,7 +884,7 @@ impl Mailbox {
         let _released;
         let mut state = self.lock();
         state.pushed = state.pushed.saturating_sub(request.len());
-        _released = self.count_written(&mut state, 0);
+        _released = self.count_written(&mut state, request.len());
     }
 
     /// Closes the mailbox for good and drops its commands: the connection has ended.
@@ -911,14 +914,14 @@ impl Mailbox {
         self.lock().pushed
     }
 
-    /// Lets a sender wait until the reader has caught up with what waits for it now, whatever others push meanwhile.
-    pub(crate) fn hold_sender(&self, sender: &HeldSender) {
+    /// Lets a sender that has pushed `own` bytes wait for its part of what waits now, whatever others push meanwhile.
+    pub(crate) fn hold_sender(&self, own: usize, sender: &HeldSender) {
         let mut state = self.lock();
         let behind = state.pushed.saturating_sub(self.limits.low_mark());
         if let Some(pace) = &mut state.pace
             && behind > 0
         {
-            pace.hold(behind, sender);
+            pace.hold(behind, own, sender);
         }
     }
 
@@ -929,8 +932,9 @@ impl Mailbox {
         let state = &mut *guard;
         let pace = state.pace.as_mut()?;
         let (mut check, released) = pace.check(now, state.written, self.limits.low_mark(), timeout);
-        // Pushes also wait for the connection to open, which is not its client's fault.
-        check.is_stalled &= state.blocked;
+        // Pushes also wait for the connection to open, which is not its client's fault. And where the system buffers megabytes, it may
+        // take no more for a while although its client reads.
+        check.is_stalled &= state.blocked && state.pushed > self.limits.sustained();
         self.holds_senders.store(pace.holds_senders(), Ordering::Relaxed);
         drop(guard);
         drop(released);
@@ -963,16 +967,32 @@ impl Mailbox {
         (released, ended)
     }
 
-    /// Begins a hold of this connection as a sender, unless it has one.
+    /// Begins a hold of this connection as a sender, or returns another part of the one that it has. `None` after
+    /// [`end_holds`](Self::end_holds).
     pub(crate) fn begin_hold(&self) -> Option<HeldSender> {
         let mut state = self.lock();
-        if state.hold.as_ref().is_some_and(|hold| !hold.has_ended()) {
+        if state.is_never_held {
             return None;
+        }
+        if let Some(part) = state.hold.as_ref().and_then(SenderHold::part) {
+            return Some(part);
         }
         let (hold, begun) = SenderHold::begin();
         state.hold = Some(hold);
         self.may_be_held.store(true, Ordering::Relaxed);
         Some(begun)
+    }
+
+    /// Lets this connection go on as a sender, for good: a shutdown waits for its calls.
+    pub(crate) fn end_holds(&self) {
+        let mut state = self.lock();
+        state.is_never_held = true;
+        let hold = state.hold.take();
+        self.may_be_held.store(false, Ordering::Relaxed);
+        drop(state);
+        if let Some(hold) = hold {
+            hold.wake_waiting();
+        }
     }
 
     /// Returns whether this connection is held up as a sender: its calls do not start.
@@ -1091,6 +1111,18 @@ mod tests {
         assert!(matches!(mailbox.finish_write(&mut buffer, progress, 1), WriteEnd::Done { .. }));
     }
 
+    /// Returns a waker that counts how often it is woken.
+    fn counting_waker() -> (Waker, Arc<std::sync::atomic::AtomicUsize>) {
+        struct Count(Arc<std::sync::atomic::AtomicUsize>);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::default();
+        (Waker::from(Arc::new(Count(Arc::clone(&count)))), count)
+    }
+
     fn text(text: &str) -> SharedFrame {
         SharedFrame::text(text.as_bytes())
     }
@@ -1139,6 +1171,17 @@ mod tests {
         assert_eq!(mailbox.push(&text("1")), Err(PushError::NotOpen));
         mailbox.set_opening(Opening::Hook);
         assert_eq!(mailbox.push(&text("1")), Ok(Pushed::Posted));
+    }
+
+    #[test]
+    fn the_holds_of_a_sender_can_be_ended_for_good() {
+        let mailbox = Mailbox::for_test(10);
+        let part = mailbox.begin_hold();
+        let (waker, count) = counting_waker();
+        assert!(part.is_some() && mailbox.poll_held(&mut Context::from_waker(&waker)).is_pending());
+        mailbox.end_holds();
+        assert_eq!(count.load(Ordering::Relaxed), 1, "what waits is woken");
+        assert!(!mailbox.is_held() && mailbox.begin_hold().is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A connection is behind from when more than the [mark](super::mailbox) of pushes waits for its socket, until half of that does.
 //! While it reads, the senders of what it has not read wait for it. It reads if its socket has accepted bytes within
-//! [`SILENCE`], and in each period of `reader_stall_timeout` a minimum, which bounds how long it can hold up others.
+//! [`SILENCE`], and in each period of `reader_stall_timeout`, of at most [`MAX_PERIOD`], a minimum, which bounds how long it can hold up others.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,9 +12,15 @@ use aaw_protocol::clock;
 use crate::hub::sender_hold::HeldSender;
 
 /// After this time without progress a reader holds up no sender. Longer than the pauses of a socket that is read steadily: its
-/// buffer takes more when a third of it is free, which is up to a megabyte. Shorter than a person would wait for a room in which one
-/// member has put its notebook to sleep.
-const SILENCE: Duration = Duration::from_secs(1);
+/// system asks for more when half of its buffer is free, so for 128 KiB at a time, which takes 1.3 s at 100 KB/s. Shorter than a person
+/// would wait for a room in which one member has put its notebook to sleep.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// The longest period in which it must read the minimum, however long its socket may accept nothing.
+const MAX_PERIOD: Duration = Duration::from_secs(5);
+
+/// The senders that wait for one reader at a time, which bounds what they take. Others do not wait for it.
+const MAX_SENDERS: usize = 4096;
 
 /// What a mailbox stores of a reader that is behind.
 #[derive(Debug, Default)]
@@ -52,16 +58,32 @@ impl ReaderPace {
     /// Counts pushes that were written. Returns the senders that need not wait any longer, to be dropped without a lock.
     pub(crate) fn count_written(&mut self, pushed: usize) -> VecDeque<(u64, HeldSender)> {
         self.pushed += pushed as u64;
-        let count = self.senders.iter().take_while(|(until, _)| *until <= self.pushed).count();
-        let rest = self.senders.split_off(count);
-        std::mem::replace(&mut self.senders, rest)
+        let count = self.senders.partition_point(|(until, _)| *until <= self.pushed);
+        if count == 0 { VecDeque::new() } else { self.senders.drain(..count).collect() }
     }
 
-    /// Lets a sender wait until this number of bytes more have been written, if the reader holds up senders.
-    pub(crate) fn hold(&mut self, bytes: usize, sender: &HeldSender) {
-        if !self.is_slow {
-            self.senders.push_back((self.pushed + bytes as u64, sender.for_another_reader()));
+    /// Lets a sender wait for its part of what waits, `behind`, if the reader holds up senders. `own` is what the sender has just
+    /// pushed, both in bytes.
+    ///
+    /// The part is what all the senders that wait would have pushed, had each pushed as much as this one, and twice that: so that
+    /// together they push half of what is read, and the reader catches up. A sender of little waits for little, whatever others push.
+    /// What a sender that waits already has pushed since is added.
+    pub(crate) fn hold(&mut self, behind: usize, own: usize, sender: &HeldSender) {
+        if self.is_slow {
+            return;
         }
+        let waits = self.senders.iter().position(|(_, waiting)| waiting.is_of_same_hold(sender));
+        let before = waits.and_then(|at| self.senders.remove(at));
+        let others = self.senders.len();
+        if others >= MAX_SENDERS {
+            return;
+        }
+        let part = own.saturating_mul(2 * (others + 1)) as u64;
+        let from = before.as_ref().map_or(self.pushed, |(until, _)| *until);
+        let until = from.saturating_add(part).min(self.pushed + behind as u64).max(from);
+        let part = before.map_or_else(|| sender.for_another_reader(), |(_, part)| part);
+        let at = self.senders.partition_point(|(before, _)| *before <= until);
+        self.senders.insert(at, (until, part));
     }
 
     /// Returns whether senders wait for this reader.
@@ -70,7 +92,7 @@ impl ReaderPace {
     }
 
     /// Decides whether the client reads. `written` bytes were written so far, in all; it must read `minimum` bytes of pushes in
-    /// each period of `timeout`. To be called at the end of each turn, so also when the socket begins to accept nothing, and when it
+    /// each period. To be called at the end of each turn, so also when the socket begins to accept nothing, and when it
     /// accepts bytes again. Returns the senders that need not wait any longer, to be dropped without a lock.
     pub(crate) fn check(
         &mut self,
@@ -88,7 +110,8 @@ impl ReaderPace {
             (progress.period, progress.pushed) = (now, pushed);
         }
         let silent = clock::after(progress.at, SILENCE.min(timeout));
-        let (stalled, period_end) = (clock::after(progress.at, timeout), clock::after(progress.period, timeout));
+        let stalled = clock::after(progress.at, timeout);
+        let period_end = clock::after(progress.period, timeout.min(MAX_PERIOD));
         self.is_slow = now >= silent || now >= period_end;
         let due = [silent, stalled, period_end].into_iter().filter(|due| *due > now).min();
         // All are over: the next turn is when the socket accepts bytes.
@@ -118,7 +141,7 @@ mod tests {
         let mut pace = ReaderPace::default();
         let (hold, begun) = SenderHold::begin();
         assert_eq!(pace.count_written(7).len(), 0);
-        pace.hold(10, &begun);
+        pace.hold(10, 10, &begun);
         drop(begun);
         drop(pace.count_written(9));
         assert!(!hold.has_ended());
@@ -126,23 +149,73 @@ mod tests {
         assert!(hold.has_ended());
     }
 
+    /// Lets a new sender wait. Returns its hold.
+    fn hold(pace: &mut ReaderPace, behind: usize, own: usize) -> std::sync::Arc<SenderHold> {
+        let (hold, begun) = SenderHold::begin();
+        pace.hold(behind, own, &begun);
+        hold
+    }
+
+    #[test]
+    fn a_sender_of_little_waits_for_little_of_what_others_pushed() {
+        let mut pace = ReaderPace::default();
+        let flood = hold(&mut pace, 1_000_000, 100_000);
+        let little = hold(&mut pace, 1_000_000, 20);
+        drop(pace.count_written(79));
+        assert!(!little.has_ended());
+        drop(pace.count_written(1));
+        assert!(little.has_ended() && !flood.has_ended());
+        drop(pace.count_written(200_000 - 80));
+        assert!(flood.has_ended());
+    }
+
+    #[test]
+    fn senders_together_push_less_than_is_read() {
+        let mut pace = ReaderPace::default();
+        let holds: Vec<_> = (0..10).map(|_| hold(&mut pace, 1_000_000, 100)).collect();
+        let again = hold(&mut pace, 1_000_000, 100);
+        drop(pace.count_written(10 * 2 * 100));
+        assert!(holds.iter().all(|hold| hold.has_ended()) && !again.has_ended());
+    }
+
+    #[test]
+    fn what_a_sender_pushes_while_it_waits_is_added() {
+        let mut pace = ReaderPace::default();
+        let (hold, begun) = SenderHold::begin();
+        pace.hold(1000, 10, &begun);
+        pace.hold(1000, 15, &begun);
+        drop(begun);
+        assert_eq!(pace.senders.len(), 1);
+        drop(pace.count_written(49));
+        assert!(!hold.has_ended());
+        drop(pace.count_written(1));
+        assert!(hold.has_ended());
+    }
+
+    #[test]
+    fn the_senders_that_wait_are_bounded() {
+        let mut pace = ReaderPace::default();
+        let holds: Vec<_> = (0..=MAX_SENDERS).map(|_| hold(&mut pace, 10, 10)).collect();
+        assert_eq!(holds.iter().filter(|hold| hold.has_ended()).count(), 1);
+    }
+
     #[test]
     fn a_silent_reader_holds_up_no_sender_until_it_reads_again() {
         let (mut pace, start) = (ReaderPace::default(), Instant::now());
         let (hold, begun) = SenderHold::begin();
         assert!(holds(&mut pace, start, 0));
-        pace.hold(10, &begun);
+        pace.hold(10, 10, &begun);
         drop(begun);
-        assert!(holds(&mut pace, start + SECOND / 2, 1));
-        assert!(holds(&mut pace, start + SECOND, 1));
+        assert!(holds(&mut pace, start + SILENCE / 2, 1));
+        assert!(holds(&mut pace, start + SILENCE, 1));
         assert!(!hold.has_ended());
-        assert!(!holds(&mut pace, start + SECOND / 2 + SECOND, 1));
+        assert!(!holds(&mut pace, start + SILENCE / 2 + SILENCE, 1));
         assert!(hold.has_ended());
         let (hold, begun) = SenderHold::begin();
-        pace.hold(10, &begun);
+        pace.hold(10, 10, &begun);
         drop(begun);
         assert!(hold.has_ended(), "no sender waits for it");
-        assert!(holds(&mut pace, start + 2 * SECOND, 2));
+        assert!(holds(&mut pace, start + 2 * SILENCE, 2));
     }
 
     #[test]

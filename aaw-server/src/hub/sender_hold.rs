@@ -1,7 +1,7 @@
 //! Holds up a sender whose pushes overrun readers that do read.
 //!
-//! A push never waits: its handler runs on, and the calls that follow it do not start. The sender has one hold at a time. Each
-//! reader that it waits for has a [`HeldSender`] in its mailbox, and the hold ends when the last of these is dropped. So whatever
+//! A push never waits: its handler runs on, and the calls that follow it do not start. The sender has one hold at a time, to which
+//! its further pushes of the same poll add. Each reader that it waits for has a [`HeldSender`] in its mailbox, and the hold ends when the last of these is dropped. So whatever
 //! ends a mailbox or its backlog also lets the senders go on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +28,13 @@ impl SenderHold {
         (Arc::clone(&hold), HeldSender(hold))
     }
 
+    /// Returns a part of the hold, unless it has ended.
+    pub(crate) fn part(self: &Arc<Self>) -> Option<HeldSender> {
+        let more = |readers| if readers == 0 { None } else { Some(readers + 1) };
+        self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(HeldSender(Arc::clone(self)))
+    }
+
     /// Returns whether the sender may go on.
     pub(crate) fn has_ended(&self) -> bool {
         self.readers.load(Ordering::Acquire) == 0
@@ -47,6 +54,19 @@ impl SenderHold {
         if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Wakes what waits, which no longer asks whether the hold has ended.
+    pub(crate) fn wake_waiting(&self) {
+        let wakers = std::mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drops the wakers of what waits: the sender is gone.
+    pub(crate) fn forget_waiting(&self) {
+        let wakers = std::mem::take(&mut *self.lock());
+        // Dropping them may drop tasks: not under the lock.
+        drop(wakers);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
         // Nothing panics while it holds the lock.
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,13 +79,17 @@ impl HeldSender {
         self.0.readers.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
+
+    /// Returns whether both are parts of one hold.
+    pub(crate) fn is_of_same_hold(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Drop for HeldSender {
     fn drop(&mut self) {
         if self.0.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let wakers = std::mem::take(&mut *self.0.lock());
-            wakers.into_iter().for_each(Waker::wake);
+            self.0.wake_waiting();
         }
     }
 }

@@ -41,7 +41,10 @@ async fn start_with(change: impl FnOnce(&mut Config)) -> TestServer {
 
 /// Connects a client whose system buffers little, so that what it does not read waits in the server.
 async fn connect(server: &TestServer) -> RawConnection {
-    let mut client = RawConnection::connect_from(Ipv4Addr::LOCALHOST, server.addr).await;
+    shake_hands(server, RawConnection::connect_from(Ipv4Addr::LOCALHOST, server.addr).await).await
+}
+
+async fn shake_hands(server: &TestServer, mut client: RawConnection) -> RawConnection {
     let response = HttpRequest::handshake(server.addr).send_over(&mut client).await;
     assert_eq!(response.status, 101);
     client
@@ -192,7 +195,7 @@ async fn a_frozen_reader_slows_no_sender_and_is_closed_at_its_limit() {
         sent += 1;
         assert!(sent < 1000, "50 MB are queued for a client that does not read");
     }
-    // The sender has waited once, for a second.
+    // The sender has waited once, for two seconds.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     while frozen.read_frame().await.first != raw::CLOSE {}
     server.expect_alive(&mut sender).await;
@@ -242,4 +245,97 @@ async fn a_sender_that_is_held_up_holds_up_no_other() {
     assert!(served >= 5, "{served}");
     burst.await.expect("the sender is not closed");
     expect_all_received(vec![reader]).await;
+}
+
+/// A pace at which a reader still holds up senders, with the server of these tests, and hardly more, in bytes a second.
+const SLOW: f64 = 60e3;
+
+/// Reads little by little at a steady pace, whatever it is, until the connection ends.
+fn read_slowly(mut client: RawConnection, pace: f64) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let (started, mut read) = (tokio::time::Instant::now(), 0);
+        loop {
+            let len = client.skip_some(4000).await;
+            if len == 0 {
+                return;
+            }
+            read += len;
+            tokio::time::sleep_until(started + Duration::from_secs_f64(read as f64 / pace)).await;
+        }
+    })
+}
+
+/// Connects a client that reads as slowly as it may, and smoothly, as over a slow network.
+async fn slow_network(server: &TestServer) -> JoinHandle<()> {
+    let reader = RawConnection::connect_with_buffer(8 << 10, Ipv4Addr::LOCALHOST, server.addr).await;
+    read_slowly(shake_hands(server, reader).await, SLOW)
+}
+
+/// Sends a burst, and stays connected until the task is aborted.
+async fn flood(server: &TestServer) -> JoinHandle<()> {
+    let mut flooder = connect(server).await;
+    tokio::spawn(async move {
+        send_burst(&mut flooder, "broadcasts/others").await;
+        std::future::pending::<()>().await;
+    })
+}
+
+#[tokio::test]
+async fn a_sender_of_little_waits_for_little_of_a_flood() {
+    let server = start().await;
+    let mut sender = server.v1().await;
+    let reading = slow_network(&server).await;
+    let flooding = flood(&server).await;
+    // The flood has filled what it may.
+    let mut received = 0;
+    while received < 512 << 10 {
+        received += sender.next().await.len();
+    }
+    for _ in 0..5 {
+        let started = Instant::now();
+        sender.send(r#"["broadcasts/others",1]"#).await;
+        let id = sender.start_call("ping", "null").await.expect("v1 has ids");
+        let response = format!(r#"["ping",{{"pong":true}},{id}]"#);
+        sender.collect_until(|text| text == response).await;
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+    assert!(!reading.is_finished() && !flooding.is_finished());
+    reading.abort();
+    flooding.abort();
+}
+
+#[tokio::test]
+async fn what_is_no_call_of_a_sender_that_is_held_up_is_handled() {
+    let server = start().await;
+    let reading = slow_network(&server).await;
+    let mut sender = connect(&server).await;
+    // A few more than what may wait: the others are sent over ten seconds.
+    let frames = (0..120).map(|number| format!(r#"["broadcasts/others",{}]"#, message(number)));
+    let frames: Vec<u8> = frames.flat_map(|text| raw::masked(raw::TEXT, text.as_bytes())).collect();
+    assert!(sender.write_all(&frames).await, "the sender is not closed");
+    let started = Instant::now();
+    sender.send_frame(raw::PING, b"1").await;
+    assert_eq!(sender.read_frame().await, raw::RawFrame { first: raw::PONG, payload: b"1".to_vec() });
+    sender.send_frame(raw::CLOSE, &1000u16.to_be_bytes()).await;
+    assert_eq!(sender.read_frame().await.first, raw::CLOSE);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(!reading.is_finished());
+    reading.abort();
+}
+
+#[tokio::test]
+async fn a_reader_whose_system_buffers_much_holds_up_senders_and_is_not_closed() {
+    let server = start_with(|config| {
+        config.max_push_backlog_bytes = 256 << 10;
+        (config.reader_stall_timeout, config.push_backlog_timeout) = (Duration::from_secs(2), NEVER);
+    })
+    .await;
+    let reader = RawConnection::connect(server.addr).await;
+    let reading = read_slowly(shake_hands(&server, reader).await, 100e3);
+    let flooding = flood(&server).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(server.handle.connections(), 2, "it reads");
+    assert!(!reading.is_finished());
+    reading.abort();
+    flooding.abort();
 }
