@@ -22,9 +22,6 @@ use crate::memory_budget::{
 };
 use crate::net::context::ServerContext;
 
-/// Identifies the call in its budget, where it is the only one.
-const CALL: u64 = 1;
-
 /// The result of [`HttpCall::poll`].
 #[derive(Debug, PartialEq)]
 pub(super) enum CallStep {
@@ -68,8 +65,7 @@ enum HttpCallState {
 }
 
 impl HttpCall {
-    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item. `memory` has no
-    /// other call at the same time.
+    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item.
     pub(super) fn begin(
         shared: &ServerContext,
         caller: &Arc<EventCaller>,
@@ -105,7 +101,7 @@ impl HttpCall {
             let ended = Box::pin(Arc::clone(generation).wait_until_ended());
             (Arc::clone(generation), ended as BoxedEnd)
         });
-        let mut budget = CallBudget::new(memory, CALL);
+        let mut budget = CallBudget::numbered(memory);
         match &state {
             HttpCallState::Done(response, _) => budget.set(response.capacity()),
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
