@@ -94,7 +94,7 @@ struct Group {
 pub(crate) struct ConnectionBudget {
     address: Arc<AddressBudget>,
     used: AtomicUsize,
-    /// What is held besides, in whole steps: what only handlers can free by running, so that it must not stop them. It counts
+    /// What is held besides: what only handlers can free by running, so that it must not stop them. It counts
     /// for the address and the process, not for the connection's limit.
     unlimited: AtomicUsize,
     /// The call that may continue beyond the limit; 0 for none.
@@ -282,7 +282,7 @@ impl ConnectionBudget {
 
     /// Returns what is counted of this connection for its address and the process.
     fn counted(&self) -> usize {
-        whole_steps(self.used.load(Ordering::SeqCst)) + self.unlimited.load(Ordering::SeqCst)
+        whole_steps(self.used.load(Ordering::SeqCst)) + whole_steps(self.unlimited.load(Ordering::SeqCst))
     }
 
     /// Creates the budget of something that outlives this connection, with a limit of its own, for the same address.
@@ -437,16 +437,20 @@ impl ConnectionBudget {
         }
     }
 
-    /// As [`change`](Self::change), for what does not count for the connection's limit. Less than a step counts as nothing, so
-    /// that a few small calls touch no memory that others use.
+    /// As [`change`](Self::change), for what does not count for the connection's limit.
     fn change_unlimited(self: &Arc<Self>, from: usize, to: usize) {
-        let (from, to) = (whole_steps(from), whole_steps(to));
         if to > from {
-            self.unlimited.fetch_add(to - from, Ordering::SeqCst);
-            self.add(to - from);
+            let before = self.unlimited.fetch_add(to - from, Ordering::SeqCst);
+            let steps = whole_steps(before + (to - from)) - whole_steps(before);
+            if steps > 0 {
+                self.add(steps);
+            }
         } else if from > to {
-            self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
-            self.subtract(from - to);
+            let before = self.unlimited.fetch_sub(from - to, Ordering::SeqCst);
+            let steps = whole_steps(before) - whole_steps(before - (from - to));
+            if steps > 0 {
+                self.subtract(steps);
+            }
         }
     }
 
@@ -563,13 +567,10 @@ pub(crate) struct HeldByHandler {
 }
 
 impl HeldByHandler {
-    /// `None` if it is too little to count.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
-    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Option<Self> {
-        (bytes >= STEP).then(|| {
-            budget.change_unlimited(0, bytes);
-            Self { budget: Arc::clone(budget), bytes }
-        })
+    pub(crate) fn new(budget: &Arc<ConnectionBudget>, bytes: usize) -> Self {
+        budget.change_unlimited(0, bytes);
+        Self { budget: Arc::clone(budget), bytes }
     }
 }
 

@@ -109,7 +109,7 @@ impl HttpCall {
         }
         let held = match &state {
             HttpCallState::Pending(_) | HttpCallState::Stream(_) => {
-                HeldByHandler::new(memory, body.len() + RUNNING_CALL)
+                Some(HeldByHandler::new(memory, body.len() + RUNNING_CALL))
             }
             HttpCallState::Done(..) | HttpCallState::Finished => None,
         };
