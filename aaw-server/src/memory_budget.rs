@@ -94,7 +94,7 @@ struct Group {
 pub(crate) struct ConnectionBudget {
     address: Arc<AddressBudget>,
     used: AtomicUsize,
-    /// What is held besides, in whole steps: what only handlers can free by running, so that it must not stop them. It counts
+    /// What is held besides: what only handlers can free by running, so that it must not stop them. It counts
     /// for the address and the process, not for the connection's limit.
     unlimited: AtomicUsize,
     /// The call that may continue beyond the limit; 0 for none.
@@ -284,7 +284,7 @@ impl ConnectionBudget {
 
     /// Returns what is counted of this connection for its address and the process.
     fn counted(&self) -> usize {
-        whole_steps(self.used.load(Ordering::SeqCst)) + self.unlimited.load(Ordering::SeqCst)
+        whole_steps(self.used.load(Ordering::SeqCst)) + whole_steps(self.unlimited.load(Ordering::SeqCst))
     }
 
     /// Creates the budget of something that outlives this connection, with a limit of its own, for the same address.
@@ -302,6 +302,13 @@ impl ConnectionBudget {
     /// hold most. It is, until it holds less than a step.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the address or the process holds as much as its limit.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no mounted requests"))]
+    pub(crate) fn is_group_full(&self) -> bool {
+        let AddressBudget { process, network, all } = &*self.address;
+        (network.is_some() && all.held() >= process.limits.address) || process.used() >= process.limits.total
     }
 
     fn refuse(&self) {
@@ -432,8 +439,7 @@ impl ConnectionBudget {
         }
     }
 
-    /// As [`change`](Self::change), for what does not count for the connection's limit. Less than a step counts as nothing, so
-    /// that a few small calls touch no memory that others use.
+    /// As [`change`](Self::change), for what does not count for the connection's limit.
     fn change_unlimited(self: &Arc<Self>, from: usize, to: usize) {
         if to > from {
             let before = self.unlimited.fetch_add(to - from, Ordering::SeqCst);
@@ -592,8 +598,8 @@ impl ConnectionHeld {
         self.0.budget.set_unlimited(unlimited);
     }
 
-    /// Returns what counts the first of both. The second is not held any more.
-    pub(crate) fn into_limited(mut self) -> HeldBytes {
+    /// Returns what counts the first of both. The second is counted until `self` is dropped.
+    pub(crate) fn take_limited(&mut self) -> HeldBytes {
         let none = HeldBytes::new(&self.0.budget);
         std::mem::replace(&mut self.0, none)
     }
@@ -620,6 +626,13 @@ impl CallBudget {
         Self { held: HeldBytes::new(budget), call, has_waited: false }
     }
 
+    /// As [`new`](Self::new), for a connection that does not number its calls: HTTP/2 carries many at a time.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn numbered(budget: &Arc<ConnectionBudget>) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self::new(budget, LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
     /// Decides whether the call's handler may be polled. One that `grows` its response may continue beyond the limit.
     pub(crate) fn admit(&mut self, grows: bool, cx: &mut Context<'_>) -> Admission {
         let (admission, is_waiter) = self.held.budget.admit(self.call, grows, cx);
@@ -630,6 +643,12 @@ impl CallBudget {
     /// Counts what the call holds now.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.held.set(bytes);
+    }
+
+    /// Returns whether the connection is refused.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
+    pub(crate) fn is_refused(&self) -> bool {
+        self.held.is_refused()
     }
 
     /// Counts what the call holds while it waits, and wakes it if the connection is refused.

@@ -249,8 +249,10 @@ impl SocketTask {
         let permit = guard.leave();
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
-        // The calls were aborted, or linger.
-        let held = held.into_limited();
+        // What calls hold is counted as long as some of them linger.
+        let mut held_by_calls = held;
+        let held = held_by_calls.take_limited();
+        let held_by_calls = (!lingering.is_empty()).then_some(held_by_calls);
         if let Some(socket) = socket {
             close(
                 Remains { socket, decoder, unread: unread.map(|unread| *unread).unwrap_or_default(), log, held },
@@ -290,6 +292,7 @@ impl SocketTask {
             }
         }
         linger(lingering, config.linger_timeout, stopped).await;
+        drop(held_by_calls);
     }
 
     /// One turn of the task: timers, commands, frames in, frames out.

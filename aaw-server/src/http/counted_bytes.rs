@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 
-use crate::memory_budget::{ConnectionBudget, HeldBytes, STEP};
+use crate::memory_budget::{ConnectionBudget, HeldBytes};
 
 struct CountedBytes {
     bytes: Vec<u8>,
@@ -17,12 +17,9 @@ impl AsRef<[u8]> for CountedBytes {
     }
 }
 
-/// Makes a part of a response body. hyper keeps it, uncopied, until the socket has accepted it; until then it is counted,
-/// unless it is too small to matter.
+/// Makes a part of a response body. hyper keeps it, uncopied, until the socket has accepted it; until then it is counted: over
+/// HTTP/2, many small ones may wait.
 pub(super) fn counted(bytes: Vec<u8>, memory: &Arc<ConnectionBudget>) -> Bytes {
-    if bytes.capacity() < STEP {
-        return bytes.into();
-    }
     let mut held = HeldBytes::new(memory);
     held.set(bytes.capacity());
     Bytes::from_owner(CountedBytes { bytes, _held: held })
@@ -31,12 +28,15 @@ pub(super) fn counted(bytes: Vec<u8>, memory: &Arc<ConnectionBudget>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory_budget::ProcessBudget;
+    use crate::memory_budget::{ProcessBudget, STEP};
 
     #[test]
     fn a_large_part_is_counted_until_its_last_clone_is_dropped() {
         let process = Arc::<ProcessBudget>::default();
         let memory = process.connection(None);
+        let many_small: Vec<_> = (0..STEP).map(|_| counted(vec![1; 2], &memory)).collect();
+        assert_eq!(process.used(), 2 * STEP);
+        drop(many_small);
         let small = counted(vec![1; 100], &memory);
         let mut large = counted(vec![2; 3 * STEP], &memory);
         assert_eq!((small.len(), large.len(), process.used()), (100, 3 * STEP, 3 * STEP));

@@ -86,16 +86,23 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     let memory = guard.map_or_else(|| shared.hub.memory_budget(address), |guard| Arc::clone(guard.memory()));
     let (max_body, body_timeout) = (shared.dispatch.max_response, shared.config.load().http.body_timeout);
-    let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
+    let (mut request_body, held) =
+        request::read_body(parts.version, headers, body, max_body, body_timeout, &memory).await?;
     rate::count_body(guard, request_body.len()).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));
     }
+    if query.poll.is_some_and(|poll| poll.cursor.is_some()) {
+        // The stream that is continued has its own. It is not kept while this waits for items.
+        request_body = String::new();
+    }
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
     let caller = identify(shared, guard, parts.version, &parts.uri, std::mem::take(&mut parts.headers)).await?;
+    // From here on, the call counts the body.
+    drop(held);
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };

@@ -22,6 +22,7 @@ use super::body_guard::GuardedBody;
 use super::error::HttpError;
 use super::state::AppState;
 use super::{events, rate};
+use crate::memory_budget::out_of_memory_budget;
 use crate::net::admission;
 use crate::net::effective_target::EffectiveTarget;
 use crate::net::forwarded::ClientInfo;
@@ -61,6 +62,12 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     if let Err((status, error)) = check_message(request.version(), request.headers(), request.uri()) {
         guard.log_refusal("request", &error);
         return rate::reject(Some(&guard), rejection_response(status, error)).await;
+    }
+    // A connection of the program's own listener cannot be closed to free what its client holds, so that nothing is added.
+    if body_guard.as_ref().is_some_and(|guard| guard.memory().is_group_full())
+        && !readiness::is_probe(request.uri().path())
+    {
+        return HttpError::from(out_of_memory_budget(Code::BUSY)).into_response();
     }
     if !counts_with_its_event(&request)
         && !readiness::is_probe(request.uri().path())

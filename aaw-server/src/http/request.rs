@@ -4,24 +4,26 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use aaw_protocol::Code;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, EXPECT};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
 use super::arriving_body::ArrivingBody;
 use super::cursors::Cursor;
 use super::error::HttpError;
-use crate::memory_budget::{ConnectionBudget, HeldBytes, out_of_memory_budget};
+use crate::memory_budget::{CallBudget, ConnectionBudget, out_of_memory_budget};
 use crate::net::message_check::elements;
 
 /// The largest `?take=` of a polling request.
 const MAX_TAKE: usize = 10_000;
 
-/// What hyper and the task of a request hold while its body arrives, in bytes.
+/// What hyper and the task of a request hold while its body arrives over HTTP/1, in bytes. The requests of an HTTP/2 connection
+/// share its buffers.
 const BUFFERS: usize = 56 << 10;
 
 /// Decodes an event's name from the path behind `/events/`.
@@ -100,14 +102,16 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }
 
-/// Reads a body of up to `max` bytes, within `timeout`. What has arrived of it is counted in `memory` meanwhile.
+/// Reads a body of up to `max` bytes, within `timeout`. What has arrived of it is counted in `memory` meanwhile, and then until
+/// the second of what this returns is dropped.
 pub(super) async fn read_body(
+    version: Version,
     headers: &HeaderMap,
     body: Body,
     max: usize,
     timeout: Duration,
     memory: &Arc<ConnectionBudget>,
-) -> Result<String, HttpError> {
+) -> Result<(String, CallBudget), HttpError> {
     // With `Expect: 100-continue` the client waits for consent before it sends the body. It is refused here without
     // reading: hyper consents once the body is polled.
     if headers.contains_key(EXPECT) {
@@ -116,16 +120,17 @@ pub(super) async fn read_body(
         }
         check_not_encoded(headers)?;
     }
-    let read = tokio::time::timeout(timeout, collect(body, max, memory)).await.map_err(|_| {
+    let buffers = if version == Version::HTTP_2 { 0 } else { BUFFERS };
+    let read = tokio::time::timeout(timeout, collect(body, max, buffers, memory)).await.map_err(|_| {
         let error = format!("The body did not arrive within {} s", timeout.as_secs_f64());
         HttpError::new(StatusCode::REQUEST_TIMEOUT, Code::TIMEOUT, error)
     })?;
-    let body = read?;
+    let (body, held) = read?;
     // Other clients send the body in any case, and could miss a response that arrives before they have.
     check_not_encoded(headers)?;
     let body = String::from_utf8(body)
         .map_err(|_| HttpError::new(StatusCode::BAD_REQUEST, Code::BAD_BODY, "The body is not valid UTF-8"))?;
-    Ok(without_byte_order_mark(body))
+    Ok((without_byte_order_mark(body), held))
 }
 
 /// Removes the mark that some editors and tools put before UTF-8. JSON must not have it, and its readers may ignore it
@@ -144,8 +149,13 @@ fn check_not_encoded(headers: &HeaderMap) -> Result<(), HttpError> {
     if codings.all(|coding| coding.eq_ignore_ascii_case(b"identity")) { Ok(()) } else { Err(HttpError::encoded_body()) }
 }
 
-async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> Result<Vec<u8>, HttpError> {
-    let mut held = HeldBytes::new(memory);
+async fn collect(
+    mut body: Body,
+    max: usize,
+    buffers: usize,
+    memory: &Arc<ConnectionBudget>,
+) -> Result<(Vec<u8>, CallBudget), HttpError> {
+    let mut held = CallBudget::numbered(memory);
     let expected = body.size_hint().lower();
     let mut arriving = ArrivingBody::new(usize::try_from(expected).unwrap_or(usize::MAX).min(max));
     let mut is_too_large = expected > max as u64;
@@ -153,8 +163,7 @@ async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> 
         return Err(too_large(max));
     }
     let mut discarded = 0;
-    held.set(arriving.memory() + if expected > 0 { BUFFERS } else { 0 });
-    while let Some(data) = next_data(&mut body).await? {
+    while let Some(data) = next_data(&mut body, &mut held, arriving.memory() + buffers).await? {
         if is_too_large || arriving.len() + data.len() > max {
             // The rest is read and discarded, up to a limit: a client that is still sending when the connection closes
             // would not see the response.
@@ -166,13 +175,18 @@ async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> 
         } else {
             arriving.append(&data);
         }
-        let buffers = if arriving.is_complete() { 0 } else { BUFFERS };
+        let buffers = if arriving.is_complete() { 0 } else { buffers };
         held.set(arriving.memory() + buffers);
         if held.is_refused() {
             return Err(out_of_memory_budget(Code::BUSY).into());
         }
     }
-    if is_too_large { Err(too_large(max)) } else { Ok(arriving.join()) }
+    if is_too_large {
+        return Err(too_large(max));
+    }
+    let body = arriving.join();
+    held.set(body.capacity());
+    Ok((body, held))
 }
 
 /// How many bytes of a body that is too large are read and discarded.
@@ -185,10 +199,20 @@ fn too_large(max: usize) -> HttpError {
     HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TOO_LARGE, error)
 }
 
-/// The next bytes of a body.
-async fn next_data(body: &mut Body) -> Result<Option<Bytes>, HttpError> {
+/// The next bytes of a body. While they do not arrive, `held` counts `memory` bytes, and the request fails if it is refused.
+async fn next_data(body: &mut Body, held: &mut CallBudget, memory: usize) -> Result<Option<Bytes>, HttpError> {
     loop {
-        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        let next = poll_fn(|cx| {
+            let polled = Pin::new(&mut *body).poll_frame(cx);
+            if polled.is_pending() {
+                held.set_pending(memory, cx);
+                if held.is_refused() {
+                    return Poll::Ready(Err(out_of_memory_budget(Code::BUSY)));
+                }
+            }
+            polled.map(Ok)
+        });
+        match next.await? {
             None => return Ok(None),
             // Trailers are ignored.
             Some(Ok(frame)) => {
@@ -209,7 +233,7 @@ mod tests {
     use futures_util::{StreamExt as _, stream};
 
     use super::*;
-    use crate::memory_budget::ProcessBudget;
+    use crate::memory_budget::{HeldLimits, ProcessBudget};
 
     fn poll(query: &str) -> Option<PollRequest> {
         Query::parse(Some(query)).unwrap().poll
@@ -251,17 +275,49 @@ mod tests {
         assert!(event_name("%ff").is_err());
     }
 
+    fn poll_once<T>(reading: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        reading.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
     #[tokio::test]
-    async fn a_body_is_counted_while_it_arrives() {
+    async fn a_body_is_counted_while_it_arrives_and_until_its_call_begins() {
         let process = Arc::<ProcessBudget>::default();
         let memory = process.connection(None);
-        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'1'; 100_000]))]);
-        let body = Body::from_stream(first.chain(stream::pending()));
+        let first = || stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'1'; 100_000]))]);
         let headers = HeaderMap::new();
-        let mut reading = Box::pin(read_body(&headers, body, 1 << 20, Duration::from_secs(60), &memory));
-        assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let read = |body| read_body(Version::HTTP_2, &headers, body, 1 << 20, Duration::from_secs(60), &memory);
+        let mut reading = Box::pin(read(Body::from_stream(first().chain(stream::pending()))));
+        assert!(poll_once(reading.as_mut()).is_pending());
         assert!(process.used() >= 98_304, "{} bytes", process.used());
         drop(reading);
         assert_eq!(process.used(), 0);
+        let (body, held) = read(Body::from_stream(first())).await.ok().unwrap();
+        assert_eq!(body.len(), 100_000);
+        assert!(process.used() >= 98_304, "{} bytes", process.used());
+        drop(held);
+        assert_eq!(process.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_body_does_not_arrive_is_counted_and_fails_when_it_is_refused() {
+        let limits = HeldLimits { connection: usize::MAX, address: usize::MAX, total: 3 * BUFFERS };
+        let process = ProcessBudget::new(limits);
+        let (memory, other) = (process.connection(None), process.connection(None));
+        let headers = HeaderMap::new();
+        let read = |memory| {
+            let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+            read_body(Version::HTTP_11, &headers, body, 1 << 20, Duration::from_secs(60), memory)
+        };
+        let mut pair = [Box::pin(read(&memory)), Box::pin(read(&memory))];
+        for reading in &mut pair {
+            assert!(poll_once(reading.as_mut()).is_pending());
+        }
+        assert!(process.used() >= 2 * (BUFFERS - (4 << 10)), "{} bytes", process.used());
+        let mut last = Box::pin(read(&other));
+        assert!(poll_once(last.as_mut()).is_pending());
+        for reading in &mut pair {
+            assert!(matches!(poll_once(reading.as_mut()), Poll::Ready(Err(_))));
+        }
+        assert!(poll_once(last.as_mut()).is_pending());
     }
 }

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::ItemSink;
@@ -22,9 +21,6 @@ use crate::memory_budget::{
     Admission, CallBudget, ConnectionBudget, HeldByHandler, RUNNING_CALL, out_of_memory_budget,
 };
 use crate::net::context::ServerContext;
-
-/// The number of the next call. It identifies the call in its budget, which the requests of an HTTP/2 connection share.
-static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
 
 /// The result of [`HttpCall::poll`].
 #[derive(Debug, PartialEq)]
@@ -69,8 +65,7 @@ enum HttpCallState {
 }
 
 impl HttpCall {
-    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item. `memory` has no
-    /// other call at the same time.
+    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item.
     pub(super) fn begin(
         shared: &ServerContext,
         caller: &Arc<EventCaller>,
@@ -106,7 +101,7 @@ impl HttpCall {
             let ended = Box::pin(Arc::clone(generation).wait_until_ended());
             (Arc::clone(generation), ended as BoxedEnd)
         });
-        let mut budget = CallBudget::new(memory, NEXT_CALL.fetch_add(1, Ordering::Relaxed));
+        let mut budget = CallBudget::numbered(memory);
         match &state {
             HttpCallState::Done(response, _) => budget.set(response.capacity()),
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),

@@ -99,6 +99,25 @@ fn what_is_freed_wakes_those_that_wait() {
 }
 
 #[test]
+fn calls_that_are_not_numbered_by_their_connection_wait_side_by_side() {
+    let process = process(100, UNLIMITED, UNLIMITED);
+    let budget = process.connection(None);
+    let response = call(&budget, u64::MAX, 100);
+    assert!(budget.is_exempt(u64::MAX));
+    let mut calls = [(); 3].map(|()| CallBudget::numbered(&budget));
+    let [a, b, c] = calls.each_mut().map(|call| {
+        let (admission, flag) = admit(call);
+        assert_eq!(admission, Admission::Wait);
+        flag
+    });
+    // The end of one must not remove another.
+    let [first, ..] = calls;
+    drop(first);
+    drop(response);
+    assert!(!a.is_set() && b.is_set() && c.is_set());
+}
+
+#[test]
 fn a_call_that_has_ended_is_not_kept_among_those_that_wait() {
     let budget = process(100, UNLIMITED, UNLIMITED).connection(None);
     let flag = Arc::<Flag>::default();
@@ -128,14 +147,13 @@ fn what_only_handlers_can_free_counts_for_the_address_and_stops_no_handler() {
     connection.set(0, 0);
     let http = from(&process, "10.0.0.1");
     let body = HeldByHandler::new(&http, 3 * STEP);
-    let small: Vec<_> = (0..4).map(|_| HeldByHandler::new(&http, STEP - 1)).collect();
-    assert_eq!(process.used(), 6 * STEP, "small ones count together");
-    drop(small);
-    assert_eq!((process.used(), http.is_used_up()), (3 * STEP, false));
-    drop(body);
+    let small = [STEP / 4; 8].map(|bytes| HeldByHandler::new(&http, bytes));
+    assert_eq!((process.used(), http.is_used_up()), (5 * STEP, false), "small ones add up");
+    drop((body, small));
     assert_eq!(process.used(), 0);
     connection.set(STEP, 2 * STEP);
-    let limited = connection.into_limited();
+    let limited = connection.take_limited();
+    drop(connection);
     assert_eq!(process.used(), STEP);
     drop(limited);
     assert_eq!(process.used(), 0);
@@ -198,6 +216,31 @@ fn at_the_limit_of_the_process_its_greediest_connections_are_refused_of_all_addr
     assert_eq!(refused(), [false, false, false, false, true]);
     all.clear();
     assert_eq!((refused(), process.used()), (vec![false; 5], 0));
+}
+
+#[test]
+fn an_address_or_a_process_that_holds_its_limit_is_full() {
+    let process = process(UNLIMITED, 2 * STEP, 3 * STEP);
+    let [a, b, other] = ["10.0.0.1", "10.0.0.1", "10.0.0.2"].map(|address| from(&process, address));
+    let held_by_a = held(&a, 1);
+    assert!(!b.is_group_full());
+    let held_by_b = held(&b, 1);
+    assert_eq!((a.is_group_full(), b.is_group_full(), other.is_group_full()), (true, true, false));
+    let _held_by_other = held(&other, 1);
+    assert!(other.is_group_full(), "by its process");
+    drop((held_by_a, held_by_b));
+    assert!(!a.is_group_full() && !other.is_group_full());
+}
+
+#[test]
+fn what_only_handlers_can_free_stays_counted_when_the_rest_is_taken() {
+    let process = process(UNLIMITED, UNLIMITED, UNLIMITED);
+    let mut held = ConnectionHeld::new(&process.connection(None));
+    held.set(2 * STEP, 3 * STEP);
+    drop(held.take_limited());
+    assert_eq!(process.used(), 3 * STEP);
+    drop(held);
+    assert_eq!(process.used(), 0);
 }
 
 #[test]
