@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 1000;
 const MAX_AT_REST: usize = 1800;
 
 /// The same if the client can resume the connection, and has acknowledged all messages.
-const MAX_RESUMABLE_AT_REST: usize = 1900;
+const MAX_RESUMABLE_AT_REST: usize = 1970;
 
 /// What a burst may leave, for each connection: nothing, apart from the buffers of the two workers.
 const MAX_KEPT: usize = 200;
@@ -32,7 +32,7 @@ const WAITING: usize = 32;
 
 /// The allocations of a call that waits while others do: the handler's copy of the body, the name of the event, the task and the
 /// response. The rest is its share of tables, which grow with the calls that are open and are freed when none is.
-const MAX_ALLOCATIONS_OF_WAITING: f64 = 4.5;
+const MAX_ALLOCATIONS_OF_WAITING: f64 = 4.6;
 
 /// Those of a call that waits alone: the tables are its own, and so is the queue of the command that completes it.
 const MAX_ALLOCATIONS_OF_ONE_WAITING: f64 = 9.1;
