@@ -400,15 +400,14 @@ async fn the_names_of_the_certificate_are_those_of_the_server() {
     let tls = authority.tls();
     authority.write(&["localhost", "API.first.example", "*.wild.example"]);
     tls.reload().expect("a certificate");
-    assert_eq!(tls.names(), ["localhost", "api.first.example", "*.wild.example"]);
+    assert_eq!(tls.names(), ["localhost", "api.first.example"], "a wildcard may cover the names of others");
     let server = TestServer::start_with(|config| config.tls = Some(tls.clone())).await;
     let status = async |host: &str| status_of(&authority, server.addr, host).await;
     for (host, expected) in [
         ("api.first.example", "200"),
         ("api.First.example:8443", "200"),
-        ("a.wild.example", "200"),
+        ("a.wild.example", "403"),
         ("wild.example", "403"),
-        ("a.b.wild.example", "403"),
         ("api.second.example", "403"),
     ] {
         assert_eq!(status(host).await, expected, "{host}");
