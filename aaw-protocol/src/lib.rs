@@ -87,6 +87,7 @@ mod name;
 pub mod redact;
 pub mod resumption;
 pub mod server;
+mod shrink_queue;
 #[doc(hidden)]
 pub mod slab;
 mod sorted_queue;

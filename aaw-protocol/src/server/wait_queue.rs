@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::keys::CallKey;
+use crate::shrink_queue::shrink_queue;
 
 /// A first-in, first-out queue of frames, limited in bytes.
 #[derive(Debug, Default)]
@@ -121,13 +122,10 @@ impl WaitQueue {
 
     /// Frees the capacity of a burst, if few calls wait.
     pub(super) fn release_memory(&mut self) {
-        /// The places that are kept beside those in use.
-        const KEPT: usize = 64;
-        let len = self.frames.len();
-        if len == 0 {
+        if self.frames.is_empty() {
             self.frames = VecDeque::new();
-        } else if self.frames.capacity() > 4 * len + KEPT {
-            self.frames.shrink_to(2 * len);
+        } else {
+            shrink_queue(&mut self.frames);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::shrink_queue::shrink_queue;
+
 /// Counts the bytes of a queue of bytes that belong to pushes, exactly, wherever a write ends.
 ///
 /// Nearly always all bytes do, or none: then one number suffices, and there is no list.
@@ -108,6 +110,13 @@ impl PushCount {
         }
         if runs.len() <= 1 {
             self.runs = None;
+        }
+    }
+
+    /// Frees most of what the list has no use for after it was much longer.
+    pub(super) fn shrink(&mut self) {
+        if let Some(runs) = &mut self.runs {
+            shrink_queue(runs);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::encode::frame_len;
 use super::frame_buffer::{FrameBuffer, Frames, SharedFrame};
 use crate::codec;
 use crate::hello::GAP;
+use crate::shrink_queue::shrink_queue;
 
 /// The messages that a server has sent on a resumable connection and its client has not acknowledged, in their order.
 ///
@@ -39,8 +40,8 @@ struct Older {
     bytes: usize,
     /// The bytes that belong to pushes.
     pushed: usize,
-    /// The messages that gaps stand for.
-    lost: usize,
+    /// The memory of the runs, in bytes.
+    memory: usize,
 }
 
 /// A run of pushes of fewer bytes is not replaced by a gap, which needs as much memory.
@@ -80,17 +81,12 @@ impl RetainedLog {
         content.last.frames.pushed() + content.older().map_or(0, |older| older.pushed)
     }
 
-    /// Returns about how much memory the log has, in bytes.
+    /// Returns about how much memory the log has, in bytes: also what it has allocated for more messages, or for some that
+    /// were acknowledged. What is shared with other logs counts in full. The cost is constant.
     pub fn memory(&self) -> usize {
-        /// Of a segment, and of the buffer that it has.
-        const SEGMENT: usize = size_of::<Segment>() + 64;
-        /// What tells pushes from others, if they alternate.
-        const MESSAGE: usize = 16;
         let Some(content) = &self.content else { return 0 };
-        let of_older =
-            |older: &Older| older.bytes + (older.messages - older.lost) * MESSAGE + older.segments.len() * SEGMENT;
-        // Older segments have been shrunk to what is in them.
-        content.last.frames.memory() + content.last.messages * MESSAGE + content.older().map_or(0, of_older)
+        let older = content.older().map_or(0, |older| older.memory + older.segments.capacity() * size_of::<Segment>());
+        size_of::<Content>() + content.last.frames.memory() + older
     }
 
     /// Returns the number of the last message that was acknowledged.
@@ -234,14 +230,15 @@ impl Content {
     fn lose(&mut self, messages: usize) {
         let older = self.older.get_or_insert_default();
         if self.last.messages > 0 {
-            let run = std::mem::take(&mut self.last);
+            let mut run = std::mem::take(&mut self.last);
+            run.frames.shrink_to_fit();
+            older.memory += run.frames.memory();
             older.messages += run.messages;
             older.bytes += run.frames.len();
             older.pushed += run.frames.pushed();
             older.segments.push_back(Segment::Run(run));
         }
         older.messages += messages;
-        older.lost += messages;
         match older.segments.back_mut() {
             Some(Segment::Gap(lost)) => *lost += messages,
             _ => older.segments.push_back(Segment::Gap(messages)),
@@ -272,15 +269,15 @@ impl Older {
                 Segment::Gap(contained) => {
                     let removed = rest.min(*contained);
                     *contained -= removed;
-                    self.lost -= removed;
                     (*contained, removed)
                 }
                 Segment::Run(run) => {
-                    let (bytes, pushed) = (run.frames.len(), run.frames.pushed());
+                    let (bytes, pushed, memory) = (run.frames.len(), run.frames.pushed(), run.frames.memory());
                     let removed = rest.min(run.messages);
                     run.remove(removed);
                     self.bytes -= bytes - run.frames.len();
                     self.pushed -= pushed - run.frames.pushed();
+                    self.memory = self.memory + run.frames.memory() - memory;
                     (run.messages, removed)
                 }
             };
@@ -290,6 +287,7 @@ impl Older {
                 self.segments.pop_front();
             }
         }
+        shrink_queue(&mut self.segments);
         count - rest
     }
 }
@@ -302,6 +300,7 @@ impl Run {
 
     fn text(&mut self, payload: Vec<u8>) {
         self.messages += 1;
+        self.frames.end_full_tail(payload.len());
         self.frames.text(payload.into());
     }
 
@@ -356,6 +355,71 @@ mod tests {
         let again = log.frames();
         let count = again.slices(&mut slices);
         assert_eq!((count, slices[0].as_ptr()), (2, slices[1].as_ptr()));
+    }
+
+    /// A log to which one turn after the other appends small responses, of a MiB in all, and then `last`.
+    fn log_of_small_responses(last: &[u8]) -> RetainedLog {
+        let mut log = RetainedLog::default();
+        for number in 0..10_000 {
+            let mut turn = FrameBuffer::default();
+            turn.text(payload(number, 100).into());
+            log.append(&turn);
+        }
+        let mut turn = FrameBuffer::default();
+        turn.text(last.to_vec().into());
+        log.append(&turn);
+        log
+    }
+
+    /// A client that acknowledges all responses but the last made the server hold a MiB that counted as 100 bytes.
+    #[test]
+    fn what_was_acknowledged_leaves_no_memory_and_what_is_left_counts() {
+        for step in [1_u64, 100, 10_000] {
+            let mut log = log_of_small_responses(b"last");
+            assert!(log.memory() >= log.bytes() && log.memory() < log.bytes() + (150 << 10), "{}", log.memory());
+            for number in (step..=10_000).step_by(step as usize) {
+                log.acknowledge(number).unwrap();
+            }
+            let allocated = log.content.as_ref().unwrap().last.frames.memory();
+            assert_eq!(log.messages(), 1);
+            assert!((allocated..12 << 10).contains(&log.memory()), "{} of {allocated}, by {step}", log.memory());
+        }
+    }
+
+    /// Pushes that alternate with responses, and gaps, have lists of their own.
+    #[test]
+    fn lists_that_were_long_leave_no_memory() {
+        let mut log = RetainedLog::default();
+        for number in 0..4000 {
+            log.push(&SharedFrame::text(&payload(number, 20)));
+            let mut turn = FrameBuffer::default();
+            turn.text(payload(number, 600).into());
+            log.append(&turn);
+            if number < 2000 {
+                log.lose(1);
+            }
+        }
+        log.acknowledge(log.last() - 2).unwrap();
+        assert!(log.memory() < 12 << 10, "{}", log.memory());
+        assert!(log.content.as_ref().unwrap().last.frames.memory() < 12 << 10);
+    }
+
+    /// What is left of a shared or ended piece of the log kept all of its memory.
+    #[test]
+    fn the_rest_of_a_part_moves_to_a_smaller_one() {
+        let mut log = log_of_small_responses(&payload(0, 5000));
+        let first = |log: &RetainedLog| {
+            let mut slices = [std::io::IoSlice::new(&[])];
+            assert_eq!(log.content.as_ref().unwrap().last.frames.slices(&mut slices), 1);
+            slices[0].as_ptr_range()
+        };
+        // Within the last part of small ones.
+        log.acknowledge(9700).unwrap();
+        let before = first(&log);
+        // The last small one.
+        log.acknowledge(9999).unwrap();
+        assert_eq!(log.messages(), 2);
+        assert!(!before.contains(&first(&log).start), "the memory of what was acknowledged before it is kept");
     }
 
     #[derive(Debug, Clone)]
@@ -513,8 +577,10 @@ mod tests {
                     pushed += if *is_push { frame_len(payload.len()) } else { 0 };
                 }
                 prop_assert_eq!((log.messages(), log.bytes(), log.pushed()), (model.len(), bytes, pushed));
-                let lost = log.content.as_ref().and_then(|content| content.older()).map_or(0, |older| older.lost);
-                prop_assert_eq!(lost, model.iter().filter(|(_, payload)| payload.is_none()).count());
+                let older = log.content.as_ref().and_then(|content| content.older());
+                let of_runs = |segment: &Segment| if let Segment::Run(run) = segment { run.frames.memory() } else { 0 };
+                let memory = older.map_or(0, |older| older.segments.iter().map(of_runs).sum());
+                prop_assert_eq!(older.map_or(0, |older| older.memory), memory);
             }
         }
     }
