@@ -181,6 +181,7 @@ impl ConnectionState {
         // Again, because its first items may have filled the output queue, and it has no task yet.
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
+        let is_replaced = generation.has_ended();
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
         self.store_task(
             key,
@@ -199,6 +200,11 @@ impl ConnectionState {
             // The command that reports this end may have been handled above, before the stream had a task.
             self.abort_unauthenticated(key);
             self.collect_outputs();
+            return;
+        }
+        if is_replaced {
+            // So may the one that reports the end of its generation.
+            self.end_replaced();
             return;
         }
         self.start_upload(key);
