@@ -48,8 +48,10 @@ pub use user::User;
 ///
 /// An operation that has succeeded is on the disk. If the file is deleted or replaced while it is open, or its disk is full
 /// or read-only, operations fail with [`StoreError::Unavailable`] and change nothing. They succeed again when the disk can
-/// be written, or when the same file is back at its path; another file is used after a restart, and so is one whose contents
-/// were damaged.
+/// be written, or when the same file is back at its path; another file is used after a restart.
+///
+/// Once an operation has found the contents of the file damaged, [`health`](Store::health) says so until a restart. Operations
+/// that do not meet the damage go on, also those that write.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
@@ -307,7 +309,7 @@ impl Store for SqliteStore {
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            // Nothing is written into a file that is damaged.
+            // The check itself writes nothing into a file that is damaged.
             if let Some(damage) = self.file.damage() {
                 return Err(StoreError::Unavailable(damage));
             }

@@ -94,8 +94,13 @@ impl DatabaseFile {
         self.lock().of(role).is_some()
     }
 
+    /// Records a failure. Damage that is known stays known, whatever fails after it.
     pub(super) fn failed(&self, role: Role, failure: DiskFailure) {
-        *self.lock().of(role) = Some(failure);
+        let mut failures = self.lock();
+        let known = failures.of(role);
+        if !known.as_ref().is_some_and(|known| known.is_damage) {
+            *known = Some(failure);
+        }
     }
 
     /// Why the contents of the file are known to be damaged, until a restart.

@@ -632,6 +632,10 @@ async fn a_check_reads_the_file_and_damage_lasts_until_a_restart() {
     file.write_all_at(&contents, 0).unwrap();
     assert_unavailable(store.health().await, &words);
     assert!(store.resume(session.token).await.unwrap().is_some(), "what can be read is");
+    // Another failure after it does not take its place.
+    let fail = |_: &mut Connection| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR));
+    assert_unavailable(store.read(fail).await, &["cannot read", "I/O"]);
+    assert_unavailable(store.health().await, &words);
 }
 
 #[tokio::test]
