@@ -116,8 +116,8 @@ impl Tls {
         }
     }
 
-    /// The host names that the certificate is for now, also as wildcards: the DNS names among its subject alternative names, or
-    /// those that are obtained by ACME. Requests may name the server by them, as by those of
+    /// The host names that the certificate is for now: the DNS names among its subject alternative names, or those that are
+    /// obtained by ACME. Wildcards are left out: who serves the names that one covers is not known. Requests may name the server by them, as by those of
     /// [`Config::allow_hosts`](crate::Config::allow_hosts). Empty for [`from_config`](Self::from_config).
     pub fn names(&self) -> Vec<String> {
         match &self.source {
