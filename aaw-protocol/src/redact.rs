@@ -225,7 +225,8 @@ pub fn quoted_values(error: &str) -> String {
     let find = |before: &str, from: usize| error[from..].find(before).map(|at| from + at);
     let mut next = QUOTES.map(|(before, _)| find(before, 0));
     let mut done = 0;
-    while let Some((at, (before, behind))) = next.iter().zip(QUOTES).filter_map(|(at, quote)| Some(((*at)?, quote))).min()
+    while let Some((at, (before, behind))) =
+        next.iter().zip(QUOTES).filter_map(|(at, quote)| Some(((*at)?, quote))).min()
     {
         let start = at + before.len();
         shown.extend([&error[done..start], REDACTED]);
@@ -256,7 +257,10 @@ fn end_of_escaped(text: &str) -> Option<usize> {
 /// Whether the text of an error names the place of the value that it quotes, and that is not the place of a secret.
 fn is_of_harmless_field(error: &str) -> bool {
     let place = error.split_once(" does not fit at ").and_then(|(_, rest)| rest.split_once(": "));
-    place.is_some_and(|(path, _)| !path.split(['.', '[', ']']).any(is_secret_name))
+    // A name with a dot in it is in several parts of the path, and that of a path which was cut may be missing.
+    let is_harmless =
+        |path: &str| !path.contains('…') && !is_secret_name(path) && !path.split(['.', '[', ']']).any(is_secret_name);
+    place.is_some_and(|(path, _)| is_harmless(path))
 }
 
 /// Parses the body or result of a call for a log, and redacts the values of fields with a [secret name](is_secret_name), at
@@ -604,6 +608,14 @@ mod tests {
             (
                 r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
                 r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at login.api.key: invalid type: string "hunter2", expected u8"#,
+                r#"The body does not fit at login.api.key: invalid type: string "[redacted]", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at lines[1].co…: invalid type: string "hunter2", expected u8"#,
+                r#"The body does not fit at lines[1].co…: invalid type: string "[redacted]", expected u8"#,
             ),
             (r#"there is no room "x""#, r#"there is no room "x""#),
             ("missing field `id`", "missing field `id`"),
