@@ -29,7 +29,7 @@ use rusqlite::Connection;
 
 use super::email::Email;
 use super::password::Password;
-use super::password_hasher::{PasswordForm, PasswordHasher};
+use super::password_hasher::{MatchingHash, PasswordHasher};
 use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
 use database_file::DatabaseFile;
@@ -83,6 +83,9 @@ impl SqliteStore {
     }
 
     /// Like [`open`](Self::open), with this hasher for passwords.
+    ///
+    /// A hash that was made with other parameters is replaced when its user logs in. Until then, verifying a password for that
+    /// user takes another time than for an address without a user, which tells strangers that there is one.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -187,12 +190,12 @@ impl SqliteStore {
         let account = self.read(move |db| statements::account(db, &email)).await?;
         let hash = account.as_ref().map(|account| &*account.password_hash);
         let passwords = self.passwords.for_client(session.client);
-        let form = passwords.verify_forms(password.clone(), hash).await?;
-        let (Some(account), Some(form)) = (account, form) else { return Ok(None) };
-        let new_hash = match form {
-            PasswordForm::Normal => None,
+        let matching = passwords.verify_hash(password.clone(), hash).await?;
+        let (Some(account), Some(matching)) = (account, matching) else { return Ok(None) };
+        let new_hash = match matching {
+            MatchingHash::Current => None,
             // The next log-in tries again if it fails.
-            PasswordForm::AsSent => passwords.hash_again(password).await.ok(),
+            MatchingHash::Outdated => passwords.hash_again(password).await.ok(),
         };
         let now = now();
         let write =

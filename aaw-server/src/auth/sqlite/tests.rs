@@ -68,6 +68,26 @@ async fn users_and_sessions_persist_when_the_store_is_reopened() {
 }
 
 #[tokio::test]
+async fn a_log_in_replaces_a_hash_with_other_parameters() {
+    let folder = StoreFolder::new();
+    folder.store().await.register(ada("x"), session()).await.unwrap();
+    let config = PasswordHasherConfig { memory_kib: 128, iterations: 2, threads: 1, max_queued_hashes: 100 };
+    let store = SqliteStore::open_with(folder.file(), PasswordHasher::new(&config).unwrap()).await.unwrap();
+    let stored = || async {
+        let stored = store.read(|db| statements::account(db, &email())).await.unwrap();
+        stored.expect("the user").password_hash.to_string()
+    };
+    let (before, wrong) = (stored().await, store.log_in(ada("y"), session()).await);
+    assert!(before.contains("m=64,t=1") && matches!(wrong, Err(StoreError::InvalidCredentials)), "{before}");
+    assert_eq!(stored().await, before);
+    store.log_in(ada("x"), session()).await.unwrap();
+    let after = stored().await;
+    assert!(after.contains("m=128,t=2"), "{after}");
+    store.log_in(ada("x"), session()).await.unwrap();
+    assert_eq!(stored().await, after);
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_a_store_is_rejected_and_not_changed() {
     let folder = StoreFolder::new();
     std::fs::write(folder.file(), "this is not a database, but long enough to be read as one".repeat(100)).unwrap();
