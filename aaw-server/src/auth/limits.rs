@@ -77,13 +77,14 @@ impl AttemptLimiter {
         Self { rate, hasher: RandomState::new(), buckets: Mutex::new(buckets) }
     }
 
-    /// Starts an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded.
+    /// Like [`reserve`](Self::reserve), and starts the attempt.
+    #[cfg(test)]
     pub(super) async fn attempt(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         self.reserve(key).await.map(AttemptGuard::start)
     }
 
-    /// Like [`attempt`](Self::attempt), for an attempt that waits for something else before it [starts](AttemptGuard::start):
-    /// it does not count if it is dropped until then.
+    /// Begins an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded. It may wait
+    /// for something else before it [starts](AttemptGuard::start), and does not count if it is dropped until then.
     pub(super) async fn reserve(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         let bucket = self.bucket(self.hasher.hash_one(key));
         loop {
