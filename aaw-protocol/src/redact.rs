@@ -150,13 +150,10 @@ const MAX_SECRETS: usize = 64;
 
 /// Removes these texts from a message that may quote them, such as `invalid type: string "hunter2"`: as they are, and as
 /// [`Debug`](fmt::Debug) and JSON escape them. Of texts that overlap, all are removed. Those of fewer than four characters
-/// stay: they occur in other words. With more than 64 texts, or beyond 8 KiB, the message is removed as a whole.
+/// stay: they occur in other words. With more than 64 texts, a message is removed as a whole, and so is one of more than
+/// 8 KiB if there are any: the time would be that of all of them together.
 pub fn secret_texts(message: &str, secrets: &[String]) -> String {
-    if secrets.is_empty() {
-        return message.to_owned();
-    }
-    // The time is that of the message, the number of secrets and their length together.
-    if secrets.len() > MAX_SECRETS || message.len() > MAX_PARSED_BYTES {
+    if secrets.len() > MAX_SECRETS || (!secrets.is_empty() && message.len() > MAX_PARSED_BYTES) {
         return REDACTED.to_owned();
     }
     let secrets = secrets.iter().filter(|secret| secret.chars().count() >= MIN_SECRET_CHARS);
@@ -206,8 +203,7 @@ fn without(text: &str, others: &BTreeSet<String>) -> String {
 
 /// Removes the values that the text of an error quotes, as serde writes them: ``invalid type: string "hunter2"``,
 /// ``invalid value: integer `1234` ``, ``unknown variant `hunter2` ``. They stay if the text names their place, as in
-/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name). A text of more than
-/// 8 KiB is removed as a whole.
+/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name).
 pub fn quoted_values(error: &str) -> String {
     // What is before the value, and what is behind it.
     const QUOTES: [(&str, &str); 5] = [
@@ -217,25 +213,33 @@ pub fn quoted_values(error: &str) -> String {
         ("character `", "`,"),
         ("variant `", "`,"),
     ];
-    if is_of_harmless_field(error) {
-        return error.to_owned();
-    }
-    // The time is quadratic: it is searched for all quotes behind each of them.
     if error.len() > MAX_PARSED_BYTES {
         return REDACTED.to_owned();
     }
+    if is_of_harmless_field(error) {
+        return error.to_owned();
+    }
     let mut shown = String::new();
-    let mut rest = error;
-    while let Some((at, before, behind)) =
-        QUOTES.iter().filter_map(|(before, behind)| Some((rest.find(before)?, *before, *behind))).min()
+    // Where each kind of value begins next. It is searched for again only once it was passed, so that the time is linear.
+    let find = |before: &str, from: usize| error[from..].find(before).map(|at| from + at);
+    let mut next = QUOTES.map(|(before, _)| find(before, 0));
+    let mut done = 0;
+    while let Some((at, (before, behind))) =
+        next.iter().zip(QUOTES).filter_map(|(at, quote)| Some(((*at)?, quote))).min()
     {
-        let (head, value) = rest.split_at(at + before.len());
-        shown.extend([head, REDACTED]);
+        let start = at + before.len();
+        shown.extend([&error[done..start], REDACTED]);
+        let value = &error[start..];
         // A value whose end is missing was cut.
         let end = if behind == "\"" { end_of_escaped(value) } else { value.find(behind).or_else(|| value.rfind('`')) };
-        rest = end.map_or("", |end| &value[end..]);
+        done = end.map_or(error.len(), |end| start + end);
+        for (at, (before, _)) in next.iter_mut().zip(QUOTES) {
+            if at.is_some_and(|at| at < done) {
+                *at = find(before, done);
+            }
+        }
     }
-    shown.push_str(rest);
+    shown.push_str(&error[done..]);
     shown
 }
 
@@ -252,9 +256,10 @@ fn end_of_escaped(text: &str) -> Option<usize> {
 /// Whether the text of an error names the place of the value that it quotes, and that is not the place of a secret.
 fn is_of_harmless_field(error: &str) -> bool {
     let place = error.split_once(" does not fit at ").and_then(|(_, rest)| rest.split_once(": "));
-    let is_secret = |path: &str| is_secret_name(path) || path.split(['.', '[', ']']).any(is_secret_name);
-    // A path that was cut may have lost the name.
-    place.is_some_and(|(path, _)| !path.contains('…') && !is_secret(path))
+    // A name with a dot in it is in several parts of the path, and that of a path which was cut may be missing.
+    let is_harmless =
+        |path: &str| !path.contains('…') && !is_secret_name(path) && !path.split(['.', '[', ']']).any(is_secret_name);
+    place.is_some_and(|(path, _)| is_harmless(path))
 }
 
 /// Parses the body or result of a call for a log, and redacts the values of fields with a [secret name](is_secret_name), at
@@ -573,6 +578,14 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_is_removed_as_a_whole_at_once() {
+        let long = "string \"a\" ".repeat(MAX_PARSED_BYTES);
+        assert_eq!(quoted_values(&long), "[redacted]");
+        assert_eq!(secret_texts(&long, &["hunter2".to_owned()]), "[redacted]");
+        assert_eq!(secret_texts(&long, &[]), long);
+    }
+
+    #[test]
     fn the_values_that_errors_quote_are_removed_unless_their_place_is_harmless() {
         for (error, expected) in [
             (r#"invalid type: string "hunter2", expected u8"#, r#"invalid type: string "[redacted]", expected u8"#),
@@ -595,8 +608,20 @@ mod tests {
                 r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
                 r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,
             ),
+            (
+                r#"The body does not fit at login.api.key: invalid type: string "hunter2", expected u8"#,
+                r#"The body does not fit at login.api.key: invalid type: string "[redacted]", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at lines[1].co…: invalid type: string "hunter2", expected u8"#,
+                r#"The body does not fit at lines[1].co…: invalid type: string "[redacted]", expected u8"#,
+            ),
             (r#"there is no room "x""#, r#"there is no room "x""#),
             ("missing field `id`", "missing field `id`"),
+            (
+                r#"string "integer `1`," variant `x`, string "y" integer `2`, z"#,
+                r#"string "[redacted]" variant `[redacted]`, string "[redacted]" integer `[redacted]`, z"#,
+            ),
         ] {
             assert_eq!(quoted_values(error), expected);
         }

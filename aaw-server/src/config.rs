@@ -206,7 +206,9 @@ pub struct Config {
     /// or a reload) may run on; after that they fail with the code `replaced`, and the log tells how many. Default 10 min:
     /// calls that have [`max_call_time`](Self::max_call_time) are over long before, so this ends streams and calls without
     /// a limit, each of which would otherwise keep the services, the runtime and the connections to databases of its
-    /// generation for as long as its reader stays. The code of a library stays in memory in any case.
+    /// generation for as long as its reader stays. What else runs on is not ended, and keeps the same: hooks, deliveries of
+    /// password resets, one-way calls, and threads and destructors of the events themselves. A stream over HTTP/2 whose client
+    /// takes nothing ends when it does, or when the connection closes. The code of a library stays in memory in any case.
     pub replaced_events_timeout: Duration,
     /// How long a guard (`_guard.rs`) may take to decide about a call; after that the call is refused with the code
     /// `timeout`. Default 10 s, enough for a slow database: a guard only decides, and a caller that waits for it does not

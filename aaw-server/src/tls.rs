@@ -116,9 +116,9 @@ impl Tls {
         }
     }
 
-    /// The host names that the certificate is for now, without wildcards: the DNS names among its subject alternative names, or
-    /// those that are obtained by ACME. Requests may name the server by them, as by those of
-    /// [`Config::allow_hosts`](crate::Config::allow_hosts). Empty for [`from_config`](Self::from_config).
+    /// The host names that the certificate is for now: the DNS names among its subject alternative names, or those that are
+    /// obtained by ACME. Wildcards are left out: others may own the names that one covers. Requests may name the server by these
+    /// names, as by those of [`Config::allow_hosts`](crate::Config::allow_hosts). Empty for [`from_config`](Self::from_config).
     pub fn names(&self) -> Vec<String> {
         match &self.source {
             Source::Files(files) => files.names().as_slice().to_vec(),

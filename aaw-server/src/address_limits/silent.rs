@@ -38,6 +38,11 @@ impl SilentConnections {
         true
     }
 
+    /// Whether one of them has been silent for long enough.
+    pub(super) fn has_due(&self, now: Instant) -> bool {
+        self.lock().first_key_value().is_some_and(|((due, _), _)| *due <= now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, ByDue> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -148,13 +148,18 @@ impl AddressLimits {
         now: Instant,
     ) -> Result<AddressPermit, AddressRefusal> {
         let address = self.address(network, now);
-        let Some(permit) = AddressPermit::new(&address, limit).or_else(|| address.take_place(limit, now)) else {
-            return Err(address.refusal("The limit of connections from your address is reached", CONNECTIONS_RETRY));
-        };
-        match address.take_handshake(now) {
-            Ok(()) => Ok(permit),
-            Err(wait) => Err(address.refusal("Too many new connections from your address", whole_seconds(wait))),
+        let is_full = || address.refusal("The limit of connections from your address is reached", CONNECTIONS_RETRY);
+        let free = AddressPermit::new(&address, limit);
+        let takes_place = free.is_none();
+        let permit = free.or_else(|| AddressPermit::beside_silent(&address, limit, now)).ok_or_else(is_full)?;
+        if let Err(wait) = address.take_handshake(now) {
+            return Err(address.refusal("Too many new connections from your address", whole_seconds(wait)));
         }
+        // Last, so that a connection is closed only for one that is admitted. Another one may have taken its place just now.
+        if takes_place && !address.silent.evict(now) {
+            return Err(is_full());
+        }
+        Ok(permit)
     }
 
     /// Returns the entry of an address that has a request in progress which counts without a connection of its own, such as
@@ -261,7 +266,7 @@ impl Address {
     }
 
     /// Counts a handshake on a connection that was admitted without its address, such as one of a trusted proxy.
-    fn take_handshake(&self, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take_handshake(&self, now: Instant) -> Result<(), Duration> {
         let Some(share) = self.share() else { return Ok(()) };
         let now = self.shared.nanos(now);
         let rate = |entry: &Self| entry.rate(self.shared.handshakes);
@@ -318,16 +323,6 @@ impl Address {
         self.silent.offer(id, due, connection)
     }
 
-    /// Admits a connection in the place of one that has not responded to a ping, and is closed. Until that is done, both count:
-    /// each connection gives up its place once, so the address has twice as many as it may at most, for a short time.
-    fn take_place(self: &Arc<Self>, limit: ConnectionLimit, now: Instant) -> Option<AddressPermit> {
-        let is_number = matches!(limit, ConnectionLimit::Max(_));
-        if !is_number || !self.silent.evict(now) {
-            return None;
-        }
-        AddressPermit::in_site(self, limit, ConnectionLimit::Max(usize::MAX))
-    }
-
     fn is_full(&self, now: u64) -> bool {
         [&self.handshakes, &self.calls, &self.bytes].into_iter().all(|bucket| bucket.is_full(now))
     }
@@ -374,6 +369,16 @@ impl Address {
 impl AddressPermit {
     fn new(address: &Arc<Address>, limit: ConnectionLimit) -> Option<Self> {
         Self::in_site(address, limit, limit)
+    }
+
+    /// The permit of a connection that takes the place of one that has not responded to a ping, and is to be closed. Until that
+    /// is done, both count, so the address may have twice as many for a short time.
+    fn beside_silent(address: &Arc<Address>, limit: ConnectionLimit, now: Instant) -> Option<Self> {
+        let ConnectionLimit::Max(max) = limit else { return None };
+        if !address.silent.has_due(now) {
+            return None;
+        }
+        Self::in_site(address, limit, ConnectionLimit::Max(max.saturating_mul(2)))
     }
 
     fn in_site(address: &Arc<Address>, of_site: ConnectionLimit, limit: ConnectionLimit) -> Option<Self> {

@@ -1,7 +1,11 @@
 //! The table and the meter, with a time that the tests move.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::ConnectionLimit::{Free, Max};
 use super::table::FIRST_SWEEP;
@@ -104,7 +108,7 @@ fn entries_leave_the_table_when_nothing_needs_them() {
             .expect("the first of its address");
         assert!(limits.len() <= FIRST_SWEEP + 1, "{}", limits.len());
     }
-    assert!(std::sync::Arc::ptr_eq(kept.address(), &limits.address(network("2001:db8::2"), now)));
+    assert!(Arc::ptr_eq(kept.address(), &limits.address(network("2001:db8::2"), now)));
 }
 
 #[test]
@@ -264,4 +268,47 @@ fn a_request_is_refused_if_the_bytes_before_it_would_take_too_long() {
     assert_eq!(address.take_request(now, 300_000, 1), Ok(2 * SECOND), "its own are read by then");
     let refused = address.take_request(now, 1, 1).unwrap_err();
     assert_eq!(refused.error, "Too many bytes from your address; try again in 2 s");
+}
+
+/// Counts how often it was told to give up its place.
+#[derive(Debug, Default)]
+struct SilentConnection(AtomicUsize);
+
+impl PlaceHolder for SilentConnection {
+    fn give_up_place(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_silent_connection_is_closed_only_for_one_that_is_admitted() {
+    let (limits, now) = limits(RATES);
+    let (client, site) = (network("2001:db8:1:1::1"), |n: u32| network(&format!("2001:db8:1:{n:x}::1")));
+    let mut permits = vec![limits.connect(client, Max(1), now).expect("a place")];
+    let silent = Arc::new(SilentConnection::default());
+    let offer = || {
+        let mut meter = meter(&limits, "2001:db8:1:1::1", now);
+        meter.offer_place(Uuid::new_v4(), now, || Arc::<SilentConnection>::clone(&silent));
+        meter
+    };
+    let closed = || silent.0.load(Ordering::Relaxed);
+    let meter = offer();
+    // The site is full.
+    permits.extend((2..17).map(|n| limits.connect(site(n), Max(1), now).expect("a place of the site")));
+    assert!(limits.connect(client, Max(1), now).is_err());
+    assert_eq!(closed(), 0);
+    permits.truncate(1);
+    // The address opens connections too fast.
+    let handshakes = limits.address(client, now);
+    while handshakes.take_handshake(now).is_ok() {}
+    assert!(limits.connect(client, Max(1), now).unwrap_err().error.contains("Too many new connections"));
+    assert_eq!(closed(), 0);
+    let now = now + 10 * SECOND;
+    permits.push(limits.connect(client, Max(1), now).expect("the place of the silent one"));
+    assert_eq!(closed(), 1);
+    drop(meter);
+    // However many are silent, the address has at most twice as many as it may.
+    let _meters = [offer(), offer()];
+    assert!(limits.connect(client, Max(1), now).is_err());
+    assert_eq!(closed(), 1);
 }

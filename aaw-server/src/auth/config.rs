@@ -67,11 +67,13 @@ pub struct Auth {
     /// as may still fail; further ones wait.
     pub failed_logins_per_email_and_ip: RateLimit,
     /// How many log-ins from one client network may fail, whichever e-mail addresses they are to. Default: 100, and one
-    /// more every second, so that an office behind one address is not shut out by typing errors. Behind a reverse proxy
-    /// that is not trusted, all clients share one address.
+    /// more every second, so that an office behind one address is not shut out by typing errors. The IPv6 networks with the
+    /// same first 48 bits together have 16 times as many. Behind a reverse proxy that is not trusted, all clients share one
+    /// address.
     pub failed_logins_per_ip: RateLimit,
-    /// How many registrations, requests for a reset and uses of a reset one client address may make, counted together.
-    /// Default: 1000, and one more every second.
+    /// How many registrations, requests for a reset and uses of a reset one client network may make, counted together.
+    /// Default: 1000, and one more every second. The IPv6 networks with the same first 48 bits together have 16 times as
+    /// many.
     pub requests_per_ip: RateLimit,
     /// How many resets may be requested for one e-mail address. Default: 3, and one more every 5 minutes.
     pub resets_per_email: RateLimit,

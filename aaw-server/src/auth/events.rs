@@ -137,7 +137,7 @@ impl Service {
         if self.store_failure().is_some() {
             return Err(unavailable());
         }
-        let mut counted = Vec::from_iter(self.limits.request(context.address).await?);
+        let mut counted = self.limits.request(context.address).await?;
         counted.push(self.limits.reset(email.as_str()).await?);
         let request = ResetRequest { email, hook, client: client(context.address), counted };
         self.resets.add(request).map_err(|error| self.failure(&error))?;

@@ -16,7 +16,8 @@ use super::generations::Generations;
 
 /// The maximum number of buckets in one generation. Two generations are kept. A full bucket is that of a key that was never
 /// used, so it is dropped before any other. To make the limiter forget a bucket that is not full, an attacker has to fill one
-/// generation and then another with attempts that failed lately.
+/// generation and then another with attempts that failed lately. Of the networks of one IPv6 site, too few can fail in that
+/// time: [the site](super::network_limits) is limited as well.
 const GENERATION_SIZE: usize = 32 << 10;
 
 /// Limits the attempts for each key by the same rate.
@@ -76,13 +77,14 @@ impl AttemptLimiter {
         Self { rate, hasher: RandomState::new(), buckets: Mutex::new(buckets) }
     }
 
-    /// Starts an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded.
+    /// Like [`reserve`](Self::reserve), and starts the attempt.
+    #[cfg(test)]
     pub(super) async fn attempt(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         self.reserve(key).await.map(AttemptGuard::start)
     }
 
-    /// Like [`attempt`](Self::attempt), for an attempt that waits for something else before it [starts](AttemptGuard::start):
-    /// it does not count if it is dropped until then.
+    /// Begins an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded. It may wait
+    /// for something else before it [starts](AttemptGuard::start), and does not count if it is dropped until then.
     pub(super) async fn reserve(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         let bucket = self.bucket(self.hasher.hash_one(key));
         loop {
@@ -99,8 +101,7 @@ impl AttemptLimiter {
 
     /// Counts an attempt at once, whatever its result will be.
     pub(super) async fn count(&self, key: impl Hash) -> Result<CountedAttempt, RateLimited> {
-        let attempt = self.attempt(key).await?;
-        Ok(CountedAttempt(Arc::clone(&attempt.bucket)))
+        self.reserve(key).await.map(AttemptGuard::count)
     }
 
     fn bucket(&self, key: u64) -> Arc<AttemptBucket> {
@@ -173,6 +174,11 @@ impl AttemptGuard {
     pub(super) fn start(mut self) -> Self {
         self.end = AttemptEnd::Counts;
         self
+    }
+
+    /// Counts the attempt at once, whatever its result will be.
+    pub(super) fn count(self) -> CountedAttempt {
+        CountedAttempt(Arc::clone(&self.start().bucket))
     }
 
     /// Ends the attempt without counting it: it has succeeded, or failed for a reason that is not the client's.

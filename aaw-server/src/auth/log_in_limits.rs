@@ -1,8 +1,8 @@
 //! Limits how many log-ins may fail, so that passwords cannot be guessed, without shutting out their owners.
 //!
-//! A log-in counts in up to three buckets:
+//! A log-in counts in up to four buckets:
 //!
-//! - that of the client's network, whichever addresses it tries;
+//! - that of the client's network, whichever addresses it tries, and of an IPv6 network that of its site;
 //! - that of the pair of e-mail address and network, which is tight: a person who guesses uses up the pairs of their own
 //!   network, and the owner logs in from another one;
 //! - that of the e-mail address over all networks, which is loose: it limits guesses from many networks.
@@ -16,10 +16,11 @@ use std::net::IpAddr;
 use super::config::Auth;
 use super::known_networks::KnownNetworks;
 use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
+use super::network_limits::{NetworkAttempt, NetworkLimiter};
 use crate::client_network::ClientNetwork;
 
 pub(super) struct LogInLimits {
-    by_network: AttemptLimiter,
+    by_network: NetworkLimiter,
     by_pair: AttemptLimiter,
     by_email: AttemptLimiter,
     known: KnownNetworks,
@@ -28,7 +29,7 @@ pub(super) struct LogInLimits {
 /// A log-in that runs. Dropping it counts it as failed in each bucket.
 #[derive(Debug)]
 pub(super) struct LogInAttempt {
-    by_network: Option<AttemptGuard>,
+    by_network: Option<NetworkAttempt>,
     by_pair: AttemptGuard,
     /// `None` from a known network.
     by_email: Option<AttemptGuard>,
@@ -37,7 +38,7 @@ pub(super) struct LogInAttempt {
 impl LogInLimits {
     pub(super) fn new(config: &Auth) -> Self {
         Self {
-            by_network: AttemptLimiter::new(config.failed_logins_per_ip),
+            by_network: NetworkLimiter::new(config.failed_logins_per_ip),
             by_pair: AttemptLimiter::new(config.failed_logins_per_email_and_ip),
             by_email: AttemptLimiter::new(config.failed_logins_per_email),
             known: KnownNetworks::new(),
@@ -56,7 +57,7 @@ impl LogInLimits {
         let is_known = network.is_some_and(|network| self.known.contains(email, network));
         let by_email = if is_known { None } else { Some(self.by_email.reserve(email).await?) };
         Ok(LogInAttempt {
-            by_network: by_network.map(AttemptGuard::start),
+            by_network: by_network.map(NetworkAttempt::start),
             by_pair: by_pair.start(),
             by_email: by_email.map(AttemptGuard::start),
         })
@@ -73,12 +74,14 @@ impl LogInLimits {
 impl LogInAttempt {
     /// Ends the attempt without counting it: it failed for a reason that is not the client's.
     pub(super) fn refund(self) {
-        self.by_network.into_iter().chain([self.by_pair]).chain(self.by_email).for_each(AttemptGuard::refund);
+        self.by_network.into_iter().for_each(NetworkAttempt::refund);
+        [self.by_pair].into_iter().chain(self.by_email).for_each(AttemptGuard::refund);
     }
 
     /// Ends the attempt as a success, and forgets the failures of this user from this network.
     pub(super) fn succeed(self) {
-        self.by_network.into_iter().chain(self.by_email).for_each(AttemptGuard::refund);
+        self.by_network.into_iter().for_each(NetworkAttempt::refund);
+        self.by_email.into_iter().for_each(AttemptGuard::refund);
         self.by_pair.reset();
     }
 }

@@ -68,6 +68,7 @@ mod invalid_email;
 mod known_networks;
 mod limits;
 mod log_in_limits;
+mod network_limits;
 mod opaque_string;
 mod own_log_ins;
 mod password;

@@ -88,12 +88,14 @@ pub struct PasswordHasher {
     _stop_threads: Arc<StopThreads>,
 }
 
-/// The form of a password from which a stored hash was made.
+/// How a stored hash that matches a password was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PasswordForm {
-    Normal,
-    /// The hash is older than the normalization of passwords.
-    AsSent,
+pub(super) enum MatchingHash {
+    /// As a new one is.
+    Current,
+    /// Of the password as it was sent, before passwords were normalized, or with other parameters. It is to be replaced: it
+    /// takes another time to verify than a missing one, which tells strangers that the user exists.
+    Outdated,
 }
 
 /// The hashes that wait for a thread.
@@ -204,7 +206,8 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether the password has this hash. In the queue it comes before new passwords. Without a hash the result is false, and takes as long to compute. If the
+    /// Whether the password has this hash. In the queue it comes before new passwords. Without a hash the result is false, and
+    /// takes as long to compute as for a hash that this hasher has made; one with other parameters takes another time. If the
     /// future is dropped while it waits in the queue, the hash is not computed.
     ///
     /// If the password was not sent in its normal form and that form does not match, the form that was sent is verified
@@ -214,19 +217,20 @@ impl PasswordHasher {
     /// [`StoreError::BusyFor`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory
     /// cannot be allocated.
     pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, StoreError> {
-        Ok(self.verify_forms(password, stored).await?.is_some())
+        Ok(self.verify_hash(password, stored).await?.is_some())
     }
 
-    /// Like [`verify`](Self::verify), and returns which form of the password matches.
-    pub(super) async fn verify_forms(
+    /// Like [`verify`](Self::verify), and returns how a hash that matches was made.
+    pub(super) async fn verify_hash(
         &self,
         password: Password,
         stored: Option<&str>,
-    ) -> Result<Option<PasswordForm>, StoreError> {
+    ) -> Result<Option<MatchingHash>, StoreError> {
         let user_exists = stored.is_some();
         let invalid = || "a stored password hash is invalid".to_owned();
         let stored =
             PasswordHash::from_str(stored.unwrap_or(&self.dummy_hash)).map_err(|_| StoreError::Failed(invalid()))?;
+        let current = cost(&self.params);
         self.run(Class::Urgent, move |memory| {
             let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Err(invalid()) };
             let params = Params::try_from(&stored).map_err(|_| invalid())?;
@@ -235,15 +239,16 @@ impl PasswordHasher {
             if !is_supported || params.m_cost() > MAX_STORED_MEMORY_KIB || expected.len() != HASH_BYTES {
                 return Err(invalid());
             }
+            let has_current_cost = cost(&params) == current;
             let mut matches = |text: &str| {
                 let actual = compute_hash(params.clone(), text, &salt, memory)?;
                 Ok::<_, String>(bool::from(actual.ct_eq(expected.as_bytes())) && user_exists)
             };
             let (normal, sent) = (password.expose(), password.expose_as_sent());
             Ok(if matches(normal)? {
-                Some(PasswordForm::Normal)
+                Some(if has_current_cost { MatchingHash::Current } else { MatchingHash::Outdated })
             } else if sent != normal && matches(sent)? {
-                Some(PasswordForm::AsSent)
+                Some(MatchingHash::Outdated)
             } else {
                 None
             })
@@ -270,6 +275,11 @@ impl PasswordHasher {
         self.queue.push(class, self.client, job);
         result.await.unwrap_or_else(|_| Err(StoreError::Failed("a thread for hashing passwords has ended".into())))
     }
+}
+
+/// What the time of a hash depends on.
+fn cost(params: &Params) -> [u32; 3] {
+    [params.m_cost(), params.t_cost(), params.p_cost()]
 }
 
 impl HashQueue {
@@ -404,7 +414,8 @@ mod tests {
             max_queued_hashes: 1,
         })
         .unwrap();
-        assert!(other.verify(password("pässword"), Some(&stored)).await.unwrap());
+        let matching = other.verify_hash(password("pässword"), Some(&stored)).await.unwrap();
+        assert_eq!(matching, Some(MatchingHash::Outdated));
     }
 
     #[tokio::test]
@@ -413,13 +424,13 @@ mod tests {
         let (composed, decomposed) = ("p\u{e4}ssword", "pa\u{308}ssword");
         let stored = hasher.hash(password(decomposed)).await.unwrap();
         for sent in [composed, decomposed] {
-            let form = hasher.verify_forms(password(sent), Some(&stored)).await.unwrap();
-            assert_eq!(form, Some(PasswordForm::Normal), "{sent:?}");
+            let form = hasher.verify_hash(password(sent), Some(&stored)).await.unwrap();
+            assert_eq!(form, Some(MatchingHash::Current), "{sent:?}");
         }
         // Made before passwords were normalized.
         let older = hash_as_sent(decomposed);
-        let form = hasher.verify_forms(password(decomposed), Some(&older)).await.unwrap();
-        assert_eq!(form, Some(PasswordForm::AsSent));
+        let form = hasher.verify_hash(password(decomposed), Some(&older)).await.unwrap();
+        assert_eq!(form, Some(MatchingHash::Outdated));
         assert!(hasher.verify(password(decomposed), Some(&older)).await.unwrap());
         assert!(!hasher.verify(password(composed), Some(&older)).await.unwrap());
         assert!(!hasher.verify(password(decomposed), None).await.unwrap());

@@ -17,6 +17,7 @@ use super::config::Auth;
 use super::expiry::time_after;
 use super::limits::{AttemptLimiter, CountedAttempt, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
+use super::network_limits::NetworkLimiter;
 use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
@@ -53,7 +54,7 @@ pub(crate) struct Service {
 /// The rate limits of the built-in events.
 pub(super) struct RateLimits {
     log_ins: LogInLimits,
-    requests_per_ip: AttemptLimiter,
+    requests_per_ip: NetworkLimiter,
     resets_per_email: AttemptLimiter,
 }
 
@@ -88,7 +89,7 @@ impl Service {
             registry: Arc::default(),
             limits: RateLimits {
                 log_ins: LogInLimits::new(&config),
-                requests_per_ip: AttemptLimiter::new(config.requests_per_ip),
+                requests_per_ip: NetworkLimiter::new(config.requests_per_ip),
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
             resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
@@ -315,11 +316,11 @@ impl RateLimits {
         self.log_ins.succeeded(email, peer);
     }
 
-    /// Counts a request that is expensive or sends a mail, whatever its result. `None` if the address is not known.
-    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<Option<CountedAttempt>, Failure> {
+    /// Counts a request that is expensive or sends a mail, whatever its result. In no limit if the address is not known.
+    pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<Vec<CountedAttempt>, Failure> {
         match peer {
-            Some(peer) => self.requests_per_ip.count(ClientNetwork::from(peer)).await.map(Some).map_err(too_many),
-            None => Ok(None),
+            Some(peer) => self.requests_per_ip.count(ClientNetwork::from(peer)).await.map_err(too_many),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -29,7 +29,7 @@ use rusqlite::Connection;
 
 use super::email::Email;
 use super::password::Password;
-use super::password_hasher::{PasswordForm, PasswordHasher};
+use super::password_hasher::{MatchingHash, PasswordHasher};
 use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
 use database_file::DatabaseFile;
@@ -48,8 +48,10 @@ pub use user::User;
 ///
 /// An operation that has succeeded is on the disk. If the file is deleted or replaced while it is open, or its disk is full
 /// or read-only, operations fail with [`StoreError::Unavailable`] and change nothing. They succeed again when the disk can
-/// be written, or when the same file is back at its path; another file is used after a restart, and so is one whose contents
-/// were damaged.
+/// be written, or when the same file is back at its path; another file is used after a restart.
+///
+/// Once an operation has found the contents of the file damaged, [`health`](Store::health) says so until a restart. Operations
+/// that do not meet the damage go on, also those that write.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
@@ -81,6 +83,9 @@ impl SqliteStore {
     }
 
     /// Like [`open`](Self::open), with this hasher for passwords.
+    ///
+    /// A hash that was made with other parameters is replaced when its user logs in. Until then, verifying a password for that
+    /// user takes another time than for an address without a user, which tells strangers that there is one.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -185,12 +190,12 @@ impl SqliteStore {
         let account = self.read(move |db| statements::account(db, &email)).await?;
         let hash = account.as_ref().map(|account| &*account.password_hash);
         let passwords = self.passwords.for_client(session.client);
-        let form = passwords.verify_forms(password.clone(), hash).await?;
-        let (Some(account), Some(form)) = (account, form) else { return Ok(None) };
-        let new_hash = match form {
-            PasswordForm::Normal => None,
+        let matching = passwords.verify_hash(password.clone(), hash).await?;
+        let (Some(account), Some(matching)) = (account, matching) else { return Ok(None) };
+        let new_hash = match matching {
+            MatchingHash::Current => None,
             // The next log-in tries again if it fails.
-            PasswordForm::AsSent => passwords.hash_again(password).await.ok(),
+            MatchingHash::Outdated => passwords.hash_again(password).await.ok(),
         };
         let now = now();
         let write =
@@ -307,7 +312,7 @@ impl Store for SqliteStore {
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            // Nothing is written into a file that is damaged.
+            // The check itself writes nothing into a file that is damaged.
             if let Some(damage) = self.file.damage() {
                 return Err(StoreError::Unavailable(damage));
             }

@@ -181,7 +181,7 @@ impl ConnectionState {
         // Again, because its first items may have filled the output queue, and it has no task yet.
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
-        let replaced_by = generation.has_ended().then(|| Arc::clone(&generation));
+        let is_replaced = generation.has_ended();
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
         self.store_task(
             key,
@@ -202,11 +202,9 @@ impl ConnectionState {
             self.collect_outputs();
             return;
         }
-        if let Some(generation) = replaced_by {
-            // So may the one that ends the calls of replaced events.
-            generation.count_ended_call();
-            self.abort(key, replaced());
-            self.collect_outputs();
+        if is_replaced {
+            // So may the one that reports the end of its generation.
+            self.end_replaced();
             return;
         }
         self.start_upload(key);

@@ -34,6 +34,8 @@ mod end;
 mod frame_log;
 mod linger_budget;
 mod open_hook;
+#[cfg(test)]
+mod place_tests;
 mod resume_hook;
 mod resumption;
 #[cfg(test)]

@@ -644,8 +644,13 @@ impl SocketTask {
     }
 
     /// Notes what was written. While reading is paused because the client reads its responses slowly, its pongs are not
-    /// read either, so write progress counts as a sign of life.
+    /// read either, so write progress counts as a sign of life. Progress of output that the socket did not accept before begins
+    /// the time again after which the client's place may go to another connection: its responses to pings come after what it
+    /// has to read before them.
     fn note_write_progress(&mut self, now: Instant, written: u64) {
+        if written > self.written_before && self.stall.is_some() {
+            self.state.meter.keep_place();
+        }
         if written > self.written_before && !self.state.protocol.wants_input() {
             self.state.protocol.handle_sign_of_life(now);
         }

@@ -117,13 +117,12 @@ impl ConnectionState {
     }
 
     /// Offers the place of the socket while the client has not responded to a ping, so that a client which connects again is not
-    /// refused because of its own broken connection.
+    /// refused because of its own broken connection. Not while input is not read: the response may be in it.
     pub(super) fn offer_place(&mut self, now: Instant) {
         if self.config.max_connections_per_address.is_none() {
             return;
         }
-        // What is not read may be its response.
-        if !self.protocol.has_unanswered_ping() || !self.protocol.is_open() || !self.protocol.wants_input() {
+        if !self.protocol.has_unanswered_ping() || !self.protocol.is_open() || !self.wants_input() {
             return self.meter.keep_place();
         }
         let due = clock::after(now, self.config.heartbeat_interval / RESPONSE_PART);

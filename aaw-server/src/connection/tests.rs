@@ -21,7 +21,9 @@ use super::{ClientSocket, NewConnection};
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
+use crate::hub::{
+    Command, ConnectionPermit, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest,
+};
 use crate::registry::Registry;
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
@@ -53,6 +55,18 @@ pub(super) fn serve_with(
 ) -> JoinHandle<()> {
     let config = Config { resumption_window: Duration::from_secs(60), ..Config::default() };
     let permit = hub.admit(1).expect("it is the first");
+    serve_admitted(hub, permit, config, registry, dialect, stream)
+}
+
+/// Serves a connection that was admitted.
+pub(super) fn serve_admitted(
+    hub: &Arc<Hub>,
+    permit: ConnectionPermit,
+    config: Config,
+    registry: Registry,
+    dialect: Dialect,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> JoinHandle<()> {
     let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
     let services = HostServices::new(Arc::clone(hub), None, config.max_message_bytes);

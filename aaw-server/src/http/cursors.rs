@@ -228,9 +228,9 @@ impl<T> CursorTable<T> {
     }
 
     /// Removes the parked streams that fulfil a condition, as if they had expired.
-    pub(super) fn remove_if(&mut self, mut condition: impl FnMut(&T) -> bool) -> Vec<T> {
-        let fulfilling = self.parked.iter().filter(|(_, parked)| condition(&parked.stream));
-        let ids: Vec<_> = fulfilling.map(|(id, _)| *id).collect();
+    pub(super) fn remove_if(&mut self, mut condition: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let parked = self.parked.iter_mut();
+        let ids: Vec<_> = parked.filter_map(|(id, parked)| condition(&mut parked.stream).then_some(*id)).collect();
         let mut removed = Vec::with_capacity(ids.len());
         for id in ids {
             removed.extend(self.parked.remove(&id).map(|parked| self.removed(parked)));

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::mem::replace;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake, Waker};
 
 use aaw_protocol::{Code, Failure, clock};
 use axum::body::Body;
@@ -19,6 +19,7 @@ use super::error::HttpError;
 use super::request::{PollRequest, unknown_cursor};
 use super::response::json_response;
 use super::run::{CallStep, HttpCall};
+use crate::generation::replaced;
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
@@ -28,14 +29,14 @@ use crate::throttle::log_throttled;
 pub(super) struct PollingStreams {
     shared: Arc<ServerContext>,
     state: Mutex<PollingState>,
-    /// Notified when a parked stream is refused because of the memory that it holds.
-    refused: Arc<RefusedStreams>,
+    /// Notified when a parked stream is refused because of the memory that it holds, and when its events were replaced long ago.
+    to_end: Arc<StreamsToEnd>,
 }
 
 #[derive(Default)]
-struct RefusedStreams(Notify);
+struct StreamsToEnd(Notify);
 
-impl Wake for RefusedStreams {
+impl Wake for StreamsToEnd {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -72,7 +73,7 @@ struct PollGuard<'a> {
 
 impl PollingStreams {
     pub(super) fn new(shared: Arc<ServerContext>) -> Arc<Self> {
-        Arc::new(Self { shared, state: Mutex::default(), refused: Arc::default() })
+        Arc::new(Self { shared, state: Mutex::default(), to_end: Arc::default() })
     }
 
     /// Responds to a polling request. `event` identifies both the event and its caller: a cursor is valid for the two
@@ -225,24 +226,33 @@ impl PollingStreams {
         Ok(count)
     }
 
-    /// Removes the parked streams that are refused because of the memory that they hold.
-    fn take_refused(&self) -> Vec<ParkedStream> {
-        self.lock().cursors.remove_if(|stream| {
-            let is_refused = stream.memory.is_refused();
-            if !is_refused {
-                self.watch(stream);
+    /// Removes the parked streams that are refused because of the memory that they hold. From those whose events were replaced
+    /// long ago, takes the calls. Both are to be dropped without the lock.
+    fn take_ended(&self) -> (Vec<ParkedStream>, Vec<HttpCall>) {
+        let mut replaced_calls = Vec::new();
+        let refused = self.lock().cursors.remove_if(|stream| {
+            if stream.memory.is_refused() {
+                return true;
             }
-            is_refused
-        })
+            if self.watch(stream).is_ready() {
+                stream.failure = Some(replaced());
+                replaced_calls.extend(stream.call.take().inspect(HttpCall::count_replaced));
+            }
+            false
+        });
+        (refused, replaced_calls)
     }
 
-    /// Has the expiry task notified when the stream is refused.
-    fn watch(&self, stream: &ParkedStream) {
+    /// Has the expiry task notified when the stream is refused or its events were replaced long ago. Ready if they were already.
+    fn watch(&self, stream: &mut ParkedStream) -> Poll<()> {
         let held = stream.next_item.as_ref().map_or(0, Vec::capacity);
-        stream.memory.wake_if_refused(held, &Arc::clone(&self.refused).into());
+        let waker = Waker::from(Arc::clone(&self.to_end));
+        stream.memory.wake_if_refused(held, &waker);
+        stream.call.as_mut().map_or(Poll::Pending, |call| call.poll_replaced(&mut Context::from_waker(&waker)))
     }
 
-    /// Drops parked streams when they expire, or are refused, until none is left.
+    /// Drops parked streams when they expire, or are refused, and the calls of those whose events were replaced long ago, until
+    /// no stream is left.
     async fn expire(self: Arc<Self>) {
         loop {
             let due = {
@@ -256,7 +266,11 @@ impl PollingStreams {
                 biased;
                 // A draining server accepts no further requests, so no parked stream can be resumed.
                 () = self.shared.shutdown.reached(ShutdownPhase::Draining) => self.lock().cursors.clear(),
-                () = self.refused.0.notified() => self.take_refused(),
+                () = self.to_end.0.notified() => {
+                    let (refused, replaced_calls) = self.take_ended();
+                    drop(replaced_calls);
+                    refused
+                }
                 () = tokio::time::sleep_until(due.into()) => {
                     self.lock().cursors.handle_timeout(Instant::now().into_std())
                 }
@@ -274,9 +288,12 @@ impl PollingStreams {
 
 impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`. Fails if the stream was evicted.
-    fn park(self, cursor: Cursor, stream: ParkedStream) -> Result<(), HttpError> {
+    fn park(self, cursor: Cursor, mut stream: ParkedStream) -> Result<(), HttpError> {
         let idle = self.streams.shared.config.load().http.cursor_idle_timeout;
-        self.streams.watch(&stream);
+        if self.streams.watch(&mut stream).is_ready() {
+            // Once it is parked, the expiry task takes its call.
+            self.streams.to_end.0.notify_one();
+        }
         let parked = {
             let mut state = self.streams.lock();
             let now = Instant::now().into_std();

@@ -153,10 +153,8 @@ impl HttpCall {
                 return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
             }
         }
-        if let Some((generation, ended)) = &mut self.generation_end
-            && ended.as_mut().poll(cx).is_ready()
-        {
-            generation.count_ended_call();
+        if self.poll_replaced(cx).is_ready() {
+            self.count_replaced();
             self.finish();
             return Poll::Ready(CallStep::Failed(replaced()));
         }
@@ -204,6 +202,20 @@ impl HttpCall {
 }
 
 impl HttpCall {
+    /// Completes when the call is to end because its events were replaced.
+    pub(super) fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((generation, ended)) = &mut self.generation_end else { return Poll::Pending };
+        // A future that has completed is not polled again.
+        if generation.has_ended() { Poll::Ready(()) } else { ended.as_mut().poll(cx) }
+    }
+
+    /// Counts the call as one that was ended because its events were replaced.
+    pub(super) fn count_replaced(&self) {
+        if let Some((generation, _)) = &self.generation_end {
+            generation.count_ended_call();
+        }
+    }
+
     /// Decides by what the connection holds whether the handler may be polled. While the request is held up as a sender, not even its
     /// response is sent: a client that calls in a loop waits for those that read what its calls push.
     fn admit(&mut self, cx: &mut Context<'_>) -> Admission {

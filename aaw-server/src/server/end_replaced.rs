@@ -38,7 +38,8 @@ pub(super) fn spawn(
         let services = if have_stopped {
             "their services have stopped"
         } else {
-            "their services have not stopped yet: a thread or a destructor of theirs still runs"
+            "their services have not stopped yet: something else of theirs still runs, such as a hook, the delivery of a password \
+             reset, a one-way call, a thread or a destructor"
         };
         tracing::warn!(
             calls,

@@ -71,9 +71,10 @@ impl Acme {
         }
     }
 
-    /// Whether a certificate can be obtained for this name: a host name without a wildcard, and without a dot at its end.
+    /// Whether a certificate can be obtained for this name: a host name without a wildcard and without a dot at its end.
     pub fn is_valid_domain(name: &str) -> bool {
-        matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) && !name.contains('*') && !name.ends_with('.')
+        let is_name = matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_)));
+        is_name && !name.contains('*') && !name.ends_with('.')
     }
 
     /// Whether this can be the URL of an authority's directory: one of `https`.
@@ -179,4 +180,19 @@ fn client_config() -> Result<ClientConfig, TlsError> {
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_a_host_name_without_a_wildcard_and_a_final_dot() {
+        for name in ["api.example.com", "API.example.com", "localhost"] {
+            assert!(Acme::is_valid_domain(name), "{name}");
+        }
+        for name in ["api.example.com.", "*.example.com", "192.0.2.1", "", "a b"] {
+            assert!(!Acme::is_valid_domain(name), "{name}");
+        }
+    }
 }

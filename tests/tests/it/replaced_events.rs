@@ -102,3 +102,17 @@ async fn a_library_that_was_reloaded_stops_at_the_deadline() {
     until("the log", || log.text().contains("calls and streams that still ran")).await;
     log.expect_line(&["WARN", "ended 4 calls and streams", "their services have stopped"]);
 }
+
+#[tokio::test]
+async fn a_parked_stream_of_replaced_events_ends_at_the_deadline_before_its_client_asks_again() {
+    let log = LogCapture::start();
+    let server = start(vec![aaw_test_events::module().into()], DEADLINE).await;
+    let path = "/events/streams/endless?take=1";
+    let first = HttpRequest::post(server.addr, path, "{}").send().await.json();
+    let cursor = first["cursor"].as_str().expect("a cursor");
+    server.handle.replace_events(vec![aaw_test_events::module().into()]).await.unwrap();
+    until("the log", || log.text().contains("calls and streams that still ran")).await;
+    log.expect_line(&["WARN", "ended 1 calls and streams", "their services have stopped"]);
+    let next = HttpRequest::post(server.addr, &format!("{path}&cursor={cursor}"), "").send().await;
+    assert_eq!(next.json(), serde_json::from_str::<serde_json::Value>(REPLACED).unwrap(), "{next:?}");
+}

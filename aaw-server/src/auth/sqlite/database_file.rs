@@ -94,12 +94,12 @@ impl DatabaseFile {
         self.lock().of(role).is_some()
     }
 
+    /// Records a failure. Damage that is known stays known, whatever fails after it.
     pub(super) fn failed(&self, role: Role, failure: DiskFailure) {
         let mut failures = self.lock();
-        let last = failures.of(role);
-        // Damage lasts until a restart, whatever fails besides.
-        if !last.as_ref().is_some_and(|last| last.is_damage) {
-            *last = Some(failure);
+        let known = failures.of(role);
+        if !known.as_ref().is_some_and(|known| known.is_damage) {
+            *known = Some(failure);
         }
     }
 

@@ -68,6 +68,26 @@ async fn users_and_sessions_persist_when_the_store_is_reopened() {
 }
 
 #[tokio::test]
+async fn a_log_in_replaces_a_hash_with_other_parameters() {
+    let folder = StoreFolder::new();
+    folder.store().await.register(ada("x"), session()).await.unwrap();
+    let config = PasswordHasherConfig { memory_kib: 128, iterations: 2, threads: 1, max_queued_hashes: 100 };
+    let store = SqliteStore::open_with(folder.file(), PasswordHasher::new(&config).unwrap()).await.unwrap();
+    let stored = || async {
+        let stored = store.read(|db| statements::account(db, &email())).await.unwrap();
+        stored.expect("the user").password_hash.to_string()
+    };
+    let (before, wrong) = (stored().await, store.log_in(ada("y"), session()).await);
+    assert!(before.contains("m=64,t=1") && matches!(wrong, Err(StoreError::InvalidCredentials)), "{before}");
+    assert_eq!(stored().await, before);
+    store.log_in(ada("x"), session()).await.unwrap();
+    let after = stored().await;
+    assert!(after.contains("m=128,t=2"), "{after}");
+    store.log_in(ada("x"), session()).await.unwrap();
+    assert_eq!(stored().await, after);
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_a_store_is_rejected_and_not_changed() {
     let folder = StoreFolder::new();
     std::fs::write(folder.file(), "this is not a database, but long enough to be read as one".repeat(100)).unwrap();
@@ -632,6 +652,10 @@ async fn a_check_reads_the_file_and_damage_lasts_until_a_restart() {
     file.write_all_at(&contents, 0).unwrap();
     assert_unavailable(store.health().await, &words);
     assert!(store.resume(session.token).await.unwrap().is_some(), "what can be read is");
+    // Another failure after it does not take its place.
+    let fail = |_: &mut Connection| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR));
+    assert_unavailable(store.read(fail).await, &["cannot read", "I/O"]);
+    assert_unavailable(store.health().await, &words);
 }
 
 #[tokio::test]
