@@ -194,8 +194,8 @@ pub struct Config {
     pub max_concurrent_calls: u32,
     /// How long a handler may run for a call that gets one response or none, over WebSockets and HTTP alike; after that it
     /// is dropped, and the call fails with the code `timeout`. Default 60 s, after which common clients and proxies have
-    /// given up. The time begins when the handler does and includes its guards, and what it waits for
-    /// readers of its pushes, see [`reader_stall_timeout`](Self::reader_stall_timeout); a call's time in the queue does not count.
+    /// given up. The time begins when the handler does. It includes the guards, and the time for which the handler is held up as a
+    /// sender, see [`reader_stall_timeout`](Self::reader_stall_timeout). A call's time in the queue does not count.
     /// An event's file can set another limit for its event, see `MAX_CALL_TIME` in the guide to events.
     ///
     /// Streams are exempt while a caller reads them item by item, however long an item takes and however long the caller

@@ -126,6 +126,7 @@ pub mod auth;
 pub mod auth;
 pub mod call_record;
 mod client_network;
+mod client_turns;
 pub mod config;
 mod config_update;
 mod connection;

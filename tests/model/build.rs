@@ -1,4 +1,5 @@
-//! Copies the code of the mailbox, of what it stores of readers and senders, and of the flusher, with the locks, tasks and sockets of the model instead of the real ones.
+//! Copies the code of the mailbox, of what it stores of readers and senders, and of the flusher. They get the locks, tasks and
+//! sockets of the model instead of the real ones.
 
 use std::path::Path;
 use std::{env, fs};

@@ -8,13 +8,13 @@ use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::ResetHook;
 use super::email::Email;
-use super::fair_queue::client;
 use super::password::{InvalidPassword, Password};
 use super::reset_requests::ResetRequest;
 use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, unavailable};
 use super::session::EndReason;
 use super::store::{Credentials, StoreError};
 use super::token::TokenHash;
+use crate::client_turns::client;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BuiltInEvent {

@@ -1,19 +1,6 @@
 //! A bounded queue that is fair between clients and has two classes.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
-
-use crate::client_network::ClientNetwork;
-
-/// The client of a job, by [`client`]; `None` for jobs of the program itself.
-pub(super) type Client = Option<ClientNetwork>;
-
-/// Returns the client with this address. All addresses of an IPv6 site (/48) are one: a client takes turns with the others,
-/// however many networks it has.
-pub(super) fn client(address: Option<IpAddr>) -> Client {
-    let network = ClientNetwork::from(address?);
-    Some(network.site().unwrap_or(network))
-}
+use crate::client_turns::{Client, Turns};
 
 /// After so many urgent jobs in a row a waiting job of the other class has its turn, so that it is served at all.
 const MAX_URGENT_IN_A_ROW: u32 = 8;
@@ -39,16 +26,6 @@ pub(super) struct FairQueue<T> {
     urgent_in_a_row: u32,
 }
 
-/// The jobs of one class.
-#[derive(Debug)]
-struct Turns<T> {
-    /// Of clients with jobs only.
-    jobs: HashMap<Client, VecDeque<T>>,
-    /// The clients with jobs, in the order of their turns.
-    order: VecDeque<Client>,
-    len: usize,
-}
-
 impl<T> FairQueue<T> {
     /// Creates a queue for this many jobs, at least one.
     pub(super) fn new(capacity: usize) -> Self {
@@ -62,7 +39,7 @@ impl<T> FairQueue<T> {
     pub(super) fn push(&mut self, class: Class, client: Client, job: T) -> Result<Option<T>, T> {
         let mut displaced = None;
         if self.len() >= self.capacity {
-            let from = if self.normal.len > 0 { Class::Normal } else { Class::Urgent };
+            let from = if self.normal.len() > 0 { Class::Normal } else { Class::Urgent };
             let turns = self.turns(from);
             let Some(greediest) = turns.greediest() else { return Err(job) };
             let may_displace = match class {
@@ -81,7 +58,7 @@ impl<T> FairQueue<T> {
 
     /// Removes the next job.
     pub(super) fn pop(&mut self) -> Option<T> {
-        if self.urgent.len > 0 && (self.normal.len == 0 || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW) {
+        if self.urgent.len() > 0 && (self.normal.len() == 0 || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW) {
             self.urgent_in_a_row = self.urgent_in_a_row.saturating_add(1);
             return self.urgent.pop();
         }
@@ -90,7 +67,7 @@ impl<T> FairQueue<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.urgent.len + self.normal.len
+        self.urgent.len() + self.normal.len()
     }
 
     /// The number of jobs of a client in a class.
@@ -109,64 +86,15 @@ impl<T> FairQueue<T> {
     }
 }
 
-impl<T> Turns<T> {
-    fn push(&mut self, client: Client, job: T) {
-        let jobs = self.jobs.entry(client).or_default();
-        if jobs.is_empty() {
-            self.order.push_back(client);
-        }
-        jobs.push_back(job);
-        self.len += 1;
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        let client = self.order.pop_front()?;
-        let jobs = self.jobs.get_mut(&client)?;
-        let job = jobs.pop_front();
-        if jobs.is_empty() {
-            self.jobs.remove(&client);
-        } else {
-            self.order.push_back(client);
-        }
-        self.len -= usize::from(job.is_some());
-        job
-    }
-
-    fn len_of(&self, client: Client) -> usize {
-        self.jobs.get(&client).map_or(0, VecDeque::len)
-    }
-
-    /// The client with the most jobs. Only a full queue looks for it.
-    fn greediest(&self) -> Option<Client> {
-        self.order.iter().copied().max_by_key(|client| self.len_of(*client))
-    }
-
-    fn drop_latest(&mut self, client: Client) -> Option<T> {
-        let jobs = self.jobs.get_mut(&client)?;
-        let job = jobs.pop_back();
-        if jobs.is_empty() {
-            self.jobs.remove(&client);
-            self.order.retain(|other| *other != client);
-        }
-        self.len -= usize::from(job.is_some());
-        job
-    }
-}
-
-impl<T> Default for Turns<T> {
-    fn default() -> Self {
-        Self { jobs: HashMap::new(), order: VecDeque::new(), len: 0 }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::client_turns;
 
     fn client(n: u32) -> Client {
-        super::client(Some(Ipv4Addr::from_bits(n).into()))
+        client_turns::client(Some(Ipv4Addr::from_bits(n).into()))
     }
 
     fn all<T>(queue: &mut FairQueue<T>) -> Vec<T> {
@@ -241,11 +169,11 @@ mod tests {
     #[test]
     fn the_networks_of_an_ipv6_site_are_one_client() {
         let address = |network: u16| Some(format!("2001:db8:1:{network:x}::1").parse().unwrap());
-        assert_eq!(super::client(address(1)), super::client(address(0xffff)));
-        assert_ne!(super::client(address(1)), super::client(Some("2001:db8:2::1".parse().unwrap())));
+        assert_eq!(client_turns::client(address(1)), client_turns::client(address(0xffff)));
+        assert_ne!(client_turns::client(address(1)), client_turns::client(Some("2001:db8:2::1".parse().unwrap())));
         let mut queue = FairQueue::new(100);
         for n in 0..99 {
-            queue.push(Class::Urgent, super::client(address(n)), "site").unwrap();
+            queue.push(Class::Urgent, client_turns::client(address(n)), "site").unwrap();
         }
         queue.push(Class::Urgent, client(1), "other").unwrap();
         assert_eq!((queue.pop(), queue.pop()), (Some("site"), Some("other")));

@@ -16,9 +16,10 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-use super::fair_queue::{Class, Client, FairQueue, client};
+use super::fair_queue::{Class, FairQueue};
 use super::password::Password;
 use super::store::StoreError;
+use crate::client_turns::{Client, client};
 
 const SALT_BYTES: usize = 16;
 

@@ -13,10 +13,11 @@ use tokio::sync::{Notify, Semaphore};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
 use super::expiry::time_after;
-use super::fair_queue::{Class, Client, FairQueue};
+use super::fair_queue::{Class, FairQueue};
 use super::limits::CountedAttempt;
 use super::store::{Store, StoreError};
 use super::token::{TokenHash, random_token};
+use crate::client_turns::Client;
 use crate::throttle::Throttle;
 
 /// The requests that wait, in all and of one client: about 1 MB, and some seconds of work for a disk. 64 clients have to ask
@@ -253,9 +254,9 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::auth::fair_queue::client;
     use crate::auth::limits::AttemptLimiter;
     use crate::auth::{RateLimit, StoreFuture};
+    use crate::client_turns::client;
 
     /// Stores a reset for each permit.
     struct Gated(Arc<Semaphore>);

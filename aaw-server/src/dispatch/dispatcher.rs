@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
-use crate::client_network::ClientNetwork;
+use crate::client_turns::client;
 use crate::poll_watch;
 use crate::registry::{RegisteredEvent, Registry};
 use crate::throttle::LogThrottles;
@@ -130,9 +130,8 @@ impl Dispatch {
         match begun {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
-                let client = caller.context().address.map(ClientNetwork::from);
-                let client = client.map(|client| client.site().unwrap_or(client));
-                let turn = StreamTurn::new(&self.stream_turns, client, stream_kind(request.mode));
+                let kind = stream_kind(request.mode);
+                let turn = StreamTurn::new(&self.stream_turns, client(caller.context().address), kind);
                 let stream = HandlerStream::new(handler, recorder, log(), turn, Arc::clone(&registry.generation));
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }

@@ -13,7 +13,7 @@ use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
 use super::stream_turns::{BusyStream, StreamKind, StreamTurns};
 use crate::auth::identity_change::HandlerPoll;
-use crate::client_network::ClientNetwork;
+use crate::client_turns::Client;
 use crate::generation::{Generation, replaced};
 use crate::poll_watch;
 
@@ -28,7 +28,7 @@ pub(crate) struct HandlerStream {
 /// Whether the stream may be polled.
 pub(super) struct StreamTurn {
     turns: Arc<StreamTurns>,
-    client: Option<ClientNetwork>,
+    client: Client,
     kind: StreamKind,
     /// `None` unless the last poll has filled its sink.
     busy: Option<BusyStream>,
@@ -36,7 +36,7 @@ pub(super) struct StreamTurn {
 
 impl StreamTurn {
     /// Of a stream that this client has called.
-    pub(super) fn new(turns: &Arc<StreamTurns>, client: Option<ClientNetwork>, kind: StreamKind) -> Self {
+    pub(super) fn new(turns: &Arc<StreamTurns>, client: Client, kind: StreamKind) -> Self {
         Self { turns: Arc::clone(turns), client, kind, busy: None }
     }
 

@@ -5,10 +5,9 @@
 //! for a batch of each. Therefore only [some](max_busy) continue at once. With more of them, each waits in a queue in which
 //! the clients alternate, and a task wakes a few at a time and lets all others run before the next few.
 //!
-//! Of one client, streams whose items are gathered into one response continue in the reverse order, so that some responses
+//! Of each client, streams whose items are gathered into one response continue in the reverse order, so that some responses
 //! are finished and sent before others grow. Otherwise all of them would be in memory together.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,10 +16,7 @@ use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
-use crate::client_network::ClientNetwork;
-
-/// A client whose streams wait; `None` if its address is unknown.
-type Client = Option<ClientNetwork>;
+use crate::client_turns::{Client, Turns};
 
 /// The busy streams that need no turns, and those that are woken together, for each worker of the runtime: enough that a
 /// worker has something to do until the next are woken, and so few that others wait for a tenth of a millisecond.
@@ -34,24 +30,14 @@ pub(crate) struct StreamTurns {
     queue: Mutex<Queue>,
 }
 
+/// The waiting streams. The two kinds alternate, and so do the clients of each.
 #[derive(Debug, Default)]
 struct Queue {
-    /// Of clients with waiting streams only.
-    streams: HashMap<Client, ClientStreams>,
-    /// These clients, in the order of their turns.
-    order: VecDeque<Client>,
+    flowing: Turns<Arc<Waiter>>,
+    gathered: Turns<Arc<Waiter>>,
+    gathered_is_next: bool,
     /// A task wakes the streams. It ends with the last one.
     is_served: bool,
-}
-
-/// The waiting streams of a client. The two kinds alternate.
-#[derive(Debug, Default)]
-struct ClientStreams {
-    /// Those whose items are sent one by one, in order.
-    flowing: VecDeque<Arc<Waiter>>,
-    /// Those whose items are gathered; the last one is next.
-    gathered: Vec<Arc<Waiter>>,
-    gathered_is_next: bool,
 }
 
 /// What becomes of the items of a stream.
@@ -150,46 +136,23 @@ impl Drop for Served<'_> {
 
 impl Queue {
     fn push(&mut self, client: Client, kind: StreamKind, waiter: Arc<Waiter>) {
-        let streams = self.streams.entry(client).or_default();
-        if streams.is_empty() {
-            self.order.push_back(client);
-        }
         match kind {
-            StreamKind::Flowing => streams.flowing.push_back(waiter),
-            StreamKind::Gathered => streams.gathered.push(waiter),
+            StreamKind::Flowing => self.flowing.push(client, waiter),
+            StreamKind::Gathered => self.gathered.push(client, waiter),
         }
     }
 
     /// Removes the next stream. One that was dropped meanwhile takes no turn.
     fn pop(&mut self) -> Option<Arc<Waiter>> {
-        loop {
-            let client = self.order.pop_front()?;
-            let streams = self.streams.get_mut(&client)?;
-            let next = std::iter::from_fn(|| streams.pop()).find(|waiter| Arc::strong_count(waiter) > 1);
-            if streams.is_empty() {
-                self.streams.remove(&client);
-            } else {
-                self.order.push_back(client);
-            }
-            if next.is_some() {
-                return next;
-            }
-        }
-    }
-}
-
-impl ClientStreams {
-    fn is_empty(&self) -> bool {
-        self.flowing.is_empty() && self.gathered.is_empty()
-    }
-
-    fn pop(&mut self) -> Option<Arc<Waiter>> {
         self.gathered_is_next = !self.gathered_is_next;
-        if self.gathered_is_next {
-            self.flowing.pop_front().or_else(|| self.gathered.pop())
-        } else {
-            self.gathered.pop().or_else(|| self.flowing.pop_front())
-        }
+        let next = || {
+            if self.gathered_is_next {
+                self.gathered.pop_latest().or_else(|| self.flowing.pop())
+            } else {
+                self.flowing.pop().or_else(|| self.gathered.pop_latest())
+            }
+        };
+        std::iter::from_fn(next).find(|waiter| Arc::strong_count(waiter) > 1)
     }
 }
 
@@ -225,6 +188,7 @@ impl Drop for BusyStream {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::future::poll_fn;
     use std::net::Ipv4Addr;
     use std::task::Waker;

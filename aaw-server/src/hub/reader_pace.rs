@@ -2,7 +2,8 @@
 //!
 //! A connection is behind from when more than the [mark](super::mailbox) of pushes waits for its socket, until half of that does.
 //! While it reads, the senders of what it has not read wait for it. It reads if its socket has accepted bytes within
-//! [`SILENCE`], and in each period of `reader_stall_timeout`, of at most [`MAX_PERIOD`], a minimum, which bounds how long it can hold up others.
+//! [`SILENCE`], and a minimum in each period of `reader_stall_timeout`, at most [`MAX_PERIOD`]. The minimum bounds how long it can
+//! hold up others.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

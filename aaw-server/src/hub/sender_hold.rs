@@ -1,8 +1,8 @@
 //! Holds up a sender whose pushes overrun readers that do read.
 //!
 //! A push never waits: its handler runs on, and the calls that follow it do not start. The sender has one hold at a time, to which
-//! its further pushes of the same poll add. Each reader that it waits for has a [`HeldSender`] in its mailbox, and the hold ends when the last of these is dropped. So whatever
-//! ends a mailbox or its backlog also lets the senders go on.
+//! its further pushes of the same poll add. Each reader that it waits for has a [`HeldSender`] in its mailbox, and the hold ends
+//! when the last of these is dropped. So the senders also go on when a mailbox ends, or its backlog is dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -46,7 +46,7 @@ fn may_continue(head: &[u8], looked_at: usize) -> bool {
     if new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n") {
         return false;
     }
-    // What is no line of a request ends the head, too. It is looked at once, when it is complete.
+    // hyper also decides about a first line without a version of HTTP. It is looked at when it is complete.
     let unseen = looked_at.max(start);
     let line_was_seen = head[start..unseen].contains(&b'\n');
     let end = head[unseen..].iter().position(|byte| *byte == b'\n').filter(|_| !line_was_seen);

@@ -250,7 +250,7 @@ async fn a_sender_that_is_held_up_holds_up_no_other() {
 /// A pace at which a reader still holds up senders, with the server of these tests, and hardly more, in bytes a second.
 const SLOW: f64 = 60e3;
 
-/// Reads little by little at a steady pace, whatever it is, until the connection ends.
+/// Reads little by little at a steady pace until the connection ends.
 fn read_slowly(mut client: RawConnection, pace: f64) -> JoinHandle<()> {
     tokio::spawn(async move {
         let (started, mut read) = (tokio::time::Instant::now(), 0);
