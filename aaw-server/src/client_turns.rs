@@ -22,21 +22,15 @@ pub(crate) struct Turns<T> {
     waiting: HashMap<Client, VecDeque<T>>,
     /// These clients, in the order of their turns.
     order: VecDeque<Client>,
-    len: usize,
 }
 
 impl<T> Turns<T> {
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     pub(crate) fn push(&mut self, client: Client, entry: T) {
         let waiting = self.waiting.entry(client).or_default();
         if waiting.is_empty() {
             self.order.push_back(client);
         }
         waiting.push_back(entry);
-        self.len += 1;
     }
 
     /// Removes the oldest entry of the client whose turn it is.
@@ -58,24 +52,27 @@ impl<T> Turns<T> {
         } else {
             self.order.push_back(client);
         }
-        self.len -= usize::from(entry.is_some());
         entry
+    }
+}
+
+#[cfg(feature = "auth")]
+impl<T> Turns<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     /// The number of entries of a client.
-    #[cfg(feature = "auth")]
     pub(crate) fn len_of(&self, client: Client) -> usize {
         self.waiting.get(&client).map_or(0, VecDeque::len)
     }
 
     /// The client with the most entries. The cost is proportional to the number of clients.
-    #[cfg(feature = "auth")]
     pub(crate) fn greediest(&self) -> Option<Client> {
         self.order.iter().copied().max_by_key(|client| self.len_of(*client))
     }
 
     /// Removes the latest entry of a client.
-    #[cfg(feature = "auth")]
     pub(crate) fn drop_latest(&mut self, client: Client) -> Option<T> {
         let waiting = self.waiting.get_mut(&client)?;
         let entry = waiting.pop_back();
@@ -83,13 +80,12 @@ impl<T> Turns<T> {
             self.waiting.remove(&client);
             self.order.retain(|other| *other != client);
         }
-        self.len -= usize::from(entry.is_some());
         entry
     }
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { waiting: HashMap::new(), order: VecDeque::new(), len: 0 }
+        Self { waiting: HashMap::new(), order: VecDeque::new() }
     }
 }

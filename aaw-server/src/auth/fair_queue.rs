@@ -23,13 +23,16 @@ pub(super) struct FairQueue<T> {
     capacity: usize,
     urgent: Turns<T>,
     normal: Turns<T>,
+    /// Of both classes.
+    len: usize,
     urgent_in_a_row: u32,
 }
 
 impl<T> FairQueue<T> {
     /// Creates a queue for this many jobs, at least one.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), urgent: Turns::default(), normal: Turns::default(), urgent_in_a_row: 0 }
+        let (urgent, normal) = (Turns::default(), Turns::default());
+        Self { capacity: capacity.max(1), urgent, normal, len: 0, urgent_in_a_row: 0 }
     }
 
     /// Adds a job. Returns the job of another client whose place it has taken, if the queue was full.
@@ -38,8 +41,8 @@ impl<T> FairQueue<T> {
     /// The job, if there is no place for it.
     pub(super) fn push(&mut self, class: Class, client: Client, job: T) -> Result<Option<T>, T> {
         let mut displaced = None;
-        if self.len() >= self.capacity {
-            let from = if self.normal.len() > 0 { Class::Normal } else { Class::Urgent };
+        if self.len >= self.capacity {
+            let from = if self.normal.is_empty() { Class::Urgent } else { Class::Normal };
             let turns = self.turns(from);
             let Some(greediest) = turns.greediest() else { return Err(job) };
             let may_displace = match class {
@@ -51,23 +54,30 @@ impl<T> FairQueue<T> {
                 return Err(job);
             }
             displaced = turns.drop_latest(greediest);
+            self.len -= usize::from(displaced.is_some());
         }
         self.turns(class).push(client, job);
+        self.len += 1;
         Ok(displaced)
     }
 
     /// Removes the next job.
     pub(super) fn pop(&mut self) -> Option<T> {
-        if self.urgent.len() > 0 && (self.normal.len() == 0 || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW) {
+        let is_urgent =
+            !self.urgent.is_empty() && (self.normal.is_empty() || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW);
+        let job = if is_urgent {
             self.urgent_in_a_row = self.urgent_in_a_row.saturating_add(1);
-            return self.urgent.pop();
-        }
-        self.urgent_in_a_row = 0;
-        self.normal.pop()
+            self.urgent.pop()
+        } else {
+            self.urgent_in_a_row = 0;
+            self.normal.pop()
+        };
+        self.len -= usize::from(job.is_some());
+        job
     }
 
     pub(super) fn len(&self) -> usize {
-        self.urgent.len() + self.normal.len()
+        self.len
     }
 
     /// The number of jobs of a client in a class.
