@@ -124,6 +124,7 @@ pub mod auth;
 #[cfg(not(feature = "auth"))]
 #[path = "auth/off.rs"]
 pub mod auth;
+mod busy_turns;
 pub mod call_record;
 mod client_network;
 mod client_turns;

@@ -245,7 +245,7 @@ async fn share(
             max_response: config.max_message_bytes,
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
             throttles: LogThrottles::new(),
-            stream_turns: Arc::default(),
+            busy_turns: Arc::default(),
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,

@@ -32,12 +32,6 @@ const MAX_SHARE: f64 = 64.0;
 /// The delay, as a multiple of the one that is too long, at which the share falls to 1 at once.
 const SEVERE: u32 = 4;
 
-/// The connections that may use up whole turns at the same time.
-const GREEDY_WITH_WHOLE_TURN: usize = 4;
-
-/// The smallest part of a turn. Shorter turns would cost more than what is done in them.
-const MAX_TURN_PART: u32 = 16;
-
 /// The multiple of its guaranteed rates that an address may use: 1 or more, in eighths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share(u32);
@@ -96,8 +90,6 @@ pub(super) struct Contention {
     max_delay: Duration,
     /// In eighths; 0 while no rate is limited. Written only when it changes, so that reading it is cheap.
     share: AtomicU32,
-    /// The connections that have used up their last turn.
-    greedy: AtomicUsize,
     /// The addresses that have connections.
     addresses: AtomicUsize,
     /// Notified when the first of them connects.
@@ -108,13 +100,7 @@ impl Contention {
     /// With a `max_delay` of zero, rates are always limited.
     pub(super) fn new(max_delay: Duration) -> Self {
         let share = if max_delay.is_zero() { Share::ONE.eighths() } else { 0 };
-        Self {
-            max_delay,
-            share: AtomicU32::new(share),
-            greedy: AtomicUsize::new(0),
-            addresses: AtomicUsize::new(0),
-            has_address: Notify::new(),
-        }
+        Self { max_delay, share: AtomicU32::new(share), addresses: AtomicUsize::new(0), has_address: Notify::new() }
     }
 
     /// Counts an address that has connections now.
@@ -146,22 +132,6 @@ impl Contention {
             0 => None,
             eighths => Some(Share(eighths)),
         }
-    }
-
-    /// Returns the part of a turn that a connection may use, such as 4 for a quarter: the less, the more connections use up
-    /// their turns. So others wait for some milliseconds, however many do.
-    pub(super) fn turn_part(&self) -> u32 {
-        let part = self.greedy.load(Ordering::Relaxed) / GREEDY_WITH_WHOLE_TURN;
-        u32::try_from(part).unwrap_or(MAX_TURN_PART).clamp(1, MAX_TURN_PART)
-    }
-
-    /// Counts a connection that has used up its turn.
-    pub(super) fn add_greedy(&self) {
-        self.greedy.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn remove_greedy(&self) {
-        self.greedy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Measures the delay, as long as it is polled. A single address competes with none, so its rates are not limited.
@@ -252,18 +222,6 @@ mod tests {
     fn it_does_not_rise_while_delays_are_nearly_too_long() {
         let (mut control, mut now) = (ShareControl::new(MAX), Instant::now());
         assert_eq!(handle(&mut control, &mut now, [100].into_iter().chain([4; 1000])), Some(1.0));
-    }
-
-    #[test]
-    fn the_more_connections_use_up_their_turns_the_shorter_are_these() {
-        let contention = Contention::new(MAX);
-        let part_with = |greedy| {
-            (0..greedy).for_each(|_| contention.add_greedy());
-            let part = contention.turn_part();
-            (0..greedy).for_each(|_| contention.remove_greedy());
-            part
-        };
-        assert_eq!([0, 1, 7, 8, 64, 1000].map(part_with), [1, 1, 1, 2, 16, 16]);
     }
 
     #[tokio::test(start_paused = true)]

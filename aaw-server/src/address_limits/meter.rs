@@ -39,8 +39,6 @@ pub(crate) struct AddressMeter {
     calls: u32,
     /// Boxed, since it is rare.
     wait: Option<Box<Wait>>,
-    /// Whether the last turn was used up.
-    is_greedy: bool,
     /// Whether the last batch had to wait.
     is_limited: bool,
     /// After how many seconds calls may be made again; 0 if they may now.
@@ -132,30 +130,11 @@ impl AddressMeter {
     pub(crate) fn refuse_call(&self) -> Option<Failure> {
         (self.refused_for > 0).then(|| too_many_calls(Duration::from_secs(self.refused_for.into())))
     }
-
-    /// Returns the part of a turn that the connection may use.
-    pub(crate) fn turn_part(&self) -> u32 {
-        self.address.as_ref().map_or(1, |address| address.contention().turn_part())
-    }
-
-    /// Notes whether the connection has used up its turn. Only a change touches shared memory.
-    pub(crate) fn end_turn(&mut self, is_used_up: bool) {
-        if self.is_greedy != is_used_up
-            && let Some(address) = &self.address
-        {
-            self.is_greedy = is_used_up;
-            match is_used_up {
-                true => address.contention().add_greedy(),
-                false => address.contention().remove_greedy(),
-            }
-        }
-    }
 }
 
 /// What was not taken yet is, so that connections that end early use the rate as well.
 impl Drop for AddressMeter {
     fn drop(&mut self) {
-        self.end_turn(false);
         if let Some(address) = &self.address
             && let Some(share) = address.share()
             && (self.bytes, self.calls) != (0, 0)

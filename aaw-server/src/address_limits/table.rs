@@ -251,10 +251,6 @@ impl Address {
         self.shared.contention.share()
     }
 
-    pub(super) fn contention(&self) -> &Contention {
-        &self.shared.contention
-    }
-
     /// The rate of an entry: of a site, that of several addresses.
     fn rate(&self, rate: Rate) -> Rate {
         if self.is_site { rate.times(ADDRESSES_PER_SITE) } else { rate }

@@ -17,6 +17,7 @@
 //! | `away_hooks` | runs `_away` and `_back`, which alternate |
 //! | `resumption` | a connection that outlives its socket; `resumption_state` is what it stores |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
+//! | `busy_connection` | a connection that takes turns with others, since it uses them up |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
 //! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
@@ -26,6 +27,7 @@
 //! | `frame_log` | logs the messages in and out, at the level `trace` |
 
 mod away_hooks;
+mod busy_connection;
 mod call_future;
 mod call_tasks;
 mod calls;

@@ -15,6 +15,7 @@ use aaw_protocol::{Dialect, clock};
 use bytes::Bytes;
 use tokio::time::Sleep;
 
+use super::busy_connection::BusyConnection;
 use super::call_tasks::{abort_expecting_response, linger};
 use super::closing::{Remains, close};
 use super::end::ConnectionEnd;
@@ -25,6 +26,8 @@ use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use super::waiting_commands::WaitingCommands;
 use crate::address_limits::AddressMeter;
+use crate::auth::IdentifiedCaller as _;
+use crate::client_turns::client;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{
@@ -43,8 +46,9 @@ const INPUT_PER_TURN: usize = 256 << 10;
 /// operations.
 const MESSAGES_PER_BATCH: usize = 64;
 
-/// How long a turn handles messages and queued calls, so that a client that never stops sending lets other tasks run.
-const TIME_PER_TURN: Duration = Duration::from_millis(1);
+/// How long a turn handles messages and queued calls, so that a client that never stops sending lets other tasks run. The
+/// first of many turns that are due at the same moment are that long; what surrounds a turn takes some percent of it.
+const TIME_PER_TURN: Duration = Duration::from_micros(250);
 
 /// The number of inputs between two looks at the clock.
 const INPUTS_PER_LOOK: u32 = 16;
@@ -93,6 +97,8 @@ struct SocketTask {
     written_before: u64,
     /// The last poll did nothing but let other tasks run.
     has_yielded: bool,
+    /// A turn was used up not long ago.
+    busy: Option<Box<BusyConnection>>,
 }
 
 /// How much of a turn is left.
@@ -100,15 +106,14 @@ struct TurnBudget {
     started: Option<Instant>,
     inputs: u32,
     read: usize,
-    time: Duration,
+    part: u32,
     is_used_up: bool,
 }
 
 impl TurnBudget {
-    /// `part` is 2 for half of the time, and so on.
+    /// `part` is 2 for half of a turn, and so on.
     fn new(part: u32) -> Self {
-        let time = TIME_PER_TURN / part;
-        Self { started: None, inputs: 0, read: 0, time, is_used_up: false }
+        Self { started: None, inputs: 0, read: 0, part, is_used_up: false }
     }
 
     /// Counts an input. The clock is read for none of the first inputs, since most turns have one.
@@ -123,8 +128,13 @@ impl TurnBudget {
         if self.inputs / INPUTS_PER_LOOK > looks {
             let now = Instant::now();
             let started = *self.started.get_or_insert(now);
-            self.is_used_up |= now.duration_since(started) >= self.time;
+            self.is_used_up |= now.duration_since(started) >= TIME_PER_TURN / self.part;
         }
+    }
+
+    /// Returns how much of `len` to read at once: in a shorter turn less, since what remains is copied, and stays in memory.
+    fn read_len(&self, len: usize) -> usize {
+        len / self.part as usize
     }
 
     fn count_read(&mut self, len: usize) {
@@ -209,6 +219,7 @@ impl SocketTask {
             over_push_limit_since: None,
             written_before: 0,
             has_yielded: false,
+            busy: None,
         }
     }
 
@@ -301,6 +312,10 @@ impl SocketTask {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        // What has happened meanwhile is handled in its turn.
+        if self.busy.as_mut().is_some_and(|busy| busy.poll_turn(cx).is_pending()) {
+            return Poll::Pending;
+        }
         let mut scratch = Scratch::take();
         std::mem::swap(&mut scratch.output, &mut self.state.output);
         let mut end = self.turn(cx, &mut scratch.input);
@@ -309,6 +324,9 @@ impl SocketTask {
                 true => self.go_away(cx, why),
                 false => Poll::Ready(why),
             };
+        }
+        if end.is_ready() {
+            self.busy = None;
         }
         if end.is_ready() && !self.state.output.is_empty() {
             // `finish` writes it.
@@ -341,7 +359,7 @@ impl SocketTask {
             Ok(unsent) => unsent,
             Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
         };
-        let mut budget = TurnBudget::new(self.state.meter.turn_part());
+        let mut budget = TurnBudget::new(self.state.dispatch.busy_turns.turn_part());
         if let Err(error) = self.resume_write(cx, now, &mut budget) {
             return Poll::Ready(ConnectionEnd::Broken(error));
         }
@@ -384,7 +402,7 @@ impl SocketTask {
                 Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
             };
         }
-        self.state.meter.end_turn(budget.is_used_up);
+        self.note_turn(now, budget.is_used_up);
         self.state.offer_place(now);
         let is_behind = self.note_held(cx, now);
         let pace_due = self.check_pace(cx, now, is_behind);
@@ -395,6 +413,20 @@ impl SocketTask {
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
+    }
+
+    /// Notes whether the turn was used up, so that the connection could continue at once.
+    fn note_turn(&mut self, now: Instant, is_used_up: bool) {
+        match &mut self.busy {
+            Some(busy) if is_used_up => busy.use_up(now),
+            Some(busy) if busy.due() <= now => self.busy = None,
+            Some(_) => {}
+            None if is_used_up => {
+                let client = client(self.state.caller.context().address);
+                self.busy = Some(Box::new(BusyConnection::new(&self.state.dispatch.busy_turns, client, now)));
+            }
+            None => {}
+        }
     }
 
     /// Begins a turn, or its continuation after a write. Returns the bytes that wait for the socket, other than pushes.
@@ -456,7 +488,7 @@ impl SocketTask {
                 self.waits_for_client = true;
                 return Poll::Pending;
             };
-            let Some(read_len) = self.state.meter.before_read(now, input.len()) else {
+            let Some(read_len) = self.state.meter.before_read(now, budget.read_len(input.len())) else {
                 // It goes on when the timer expires.
                 self.waits_for_client = true;
                 return Poll::Pending;
@@ -839,6 +871,9 @@ impl SocketTask {
         }
         if let Some(resumed) = self.state.meter.due() {
             due = due.min(resumed);
+        }
+        if let Some(busy) = &self.busy {
+            due = due.min(busy.due());
         }
         if let Some(resumption) = self.state.resumption_due() {
             due = due.min(resumption);

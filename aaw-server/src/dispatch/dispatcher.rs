@@ -24,12 +24,12 @@ use super::request::{CallSource, DispatchRequest};
 use super::response_frame::ResponseFrame;
 use super::run_limit::RunLimits;
 use super::stream::{HandlerStream, StreamTurn};
-use super::stream_turns::{StreamKind, StreamTurns};
 use super::{guards, hooks};
 use uuid::Uuid;
 
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
+use crate::busy_turns::{BusyTurns, TaskKind};
 use crate::client_turns::client;
 use crate::poll_watch;
 use crate::registry::{RegisteredEvent, Registry};
@@ -45,7 +45,7 @@ pub(crate) struct Dispatch {
     pub(crate) max_response: usize,
     pub(crate) limits: RunLimits,
     pub(crate) throttles: LogThrottles,
-    pub(crate) stream_turns: Arc<StreamTurns>,
+    pub(crate) busy_turns: Arc<BusyTurns>,
 }
 
 impl Dispatch {
@@ -131,7 +131,7 @@ impl Dispatch {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
                 let kind = stream_kind(request.mode);
-                let turn = StreamTurn::new(&self.stream_turns, client(caller.context().address), kind);
+                let turn = StreamTurn::new(&self.busy_turns, client(caller.context().address), kind);
                 let stream = HandlerStream::new(handler, recorder, log(), turn, Arc::clone(&registry.generation));
                 self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
@@ -307,10 +307,10 @@ impl Dispatch {
     }
 }
 
-fn stream_kind(mode: ResponseMode) -> StreamKind {
+fn stream_kind(mode: ResponseMode) -> TaskKind {
     match mode {
-        ResponseMode::Items | ResponseMode::Pushes => StreamKind::Flowing,
-        ResponseMode::Single | ResponseMode::Nothing => StreamKind::Gathered,
+        ResponseMode::Items | ResponseMode::Pushes => TaskKind::Flowing,
+        ResponseMode::Single | ResponseMode::Nothing => TaskKind::Gathered,
     }
 }
 
@@ -345,7 +345,7 @@ impl Dispatch {
             max_response,
             limits: RunLimits::default(),
             throttles: LogThrottles::new(),
-            stream_turns: Arc::default(),
+            busy_turns: Arc::default(),
         }
     }
 }

@@ -16,7 +16,6 @@
 //! | `pending` | calls that did not complete in their first poll |
 //! | `gather` | a stream whose caller expects one response, or none |
 //! | `stream` | the items of a streaming handler |
-//! | `stream_turns` | when a stream continues that always has a next item |
 //! | `run_limit` | how long a handler and a guard may run |
 //! | `completion` | from a handler's last step to the completion of its call |
 //! | `call_span` | the span of a call: what is logged while its handler runs belongs to it |
@@ -36,7 +35,6 @@ mod response_buffer;
 mod response_frame;
 mod run_limit;
 mod stream;
-mod stream_turns;
 #[cfg(all(test, feature = "auth"))]
 mod tests;
 

@@ -11,8 +11,8 @@ use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
-use super::stream_turns::{BusyStream, StreamKind, StreamTurns};
 use crate::auth::identity_change::HandlerPoll;
+use crate::busy_turns::{BusyTask, BusyTurns, TaskKind};
 use crate::client_turns::Client;
 use crate::generation::{Generation, replaced};
 use crate::poll_watch;
@@ -27,16 +27,16 @@ pub(crate) struct HandlerStream {
 
 /// Whether the stream may be polled.
 pub(super) struct StreamTurn {
-    turns: Arc<StreamTurns>,
+    turns: Arc<BusyTurns>,
     client: Client,
-    kind: StreamKind,
+    kind: TaskKind,
     /// `None` unless the last poll has filled its sink.
-    busy: Option<BusyStream>,
+    busy: Option<BusyTask>,
 }
 
 impl StreamTurn {
     /// Of a stream that this client has called.
-    pub(super) fn new(turns: &Arc<StreamTurns>, client: Client, kind: StreamKind) -> Self {
+    pub(super) fn new(turns: &Arc<BusyTurns>, client: Client, kind: TaskKind) -> Self {
         Self { turns: Arc::clone(turns), client, kind, busy: None }
     }
 
