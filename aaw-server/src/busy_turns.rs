@@ -9,6 +9,7 @@
 //! Of each client, streams whose items are gathered into one response continue in the reverse order, so that some responses
 //! are finished and sent before others grow. Otherwise all of them would be in memory together.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
-use crate::client_turns::{Client, Turns};
+use crate::client_turns::{Client, Entries, Turns};
 
 /// The busy tasks that need not wait, and those that are woken together, for each worker of the runtime: enough that a worker
 /// has something to do until the next are woken, and so few that others wait for some tenths of a millisecond.
@@ -37,14 +38,20 @@ pub(crate) struct BusyTurns {
     queue: Mutex<Queue>,
 }
 
-/// The tasks that wait. The kinds alternate, and so do the clients of each.
+/// The tasks that wait. The clients alternate.
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: [Turns<Arc<Waiter>>; TaskKind::ALL.len()],
-    /// The place in [`TaskKind::ALL`] of the kind that is next.
-    next_kind: usize,
+    turns: Turns<ClientTasks>,
     /// A task wakes those that wait. It ends with the last one.
     is_served: bool,
+}
+
+/// The tasks of one client. Their kinds alternate.
+#[derive(Debug, Default)]
+struct ClientTasks {
+    waiting: [VecDeque<Arc<Waiter>>; TaskKind::ALL.len()],
+    /// The place in [`TaskKind::ALL`] of the kind that is next.
+    next_kind: usize,
 }
 
 /// What a busy task does.
@@ -104,7 +111,7 @@ impl BusyTurns {
 
     fn enqueue(self: &Arc<Self>, client: Client, kind: TaskKind, waiter: Arc<Waiter>, runtime: &Handle) {
         let mut queue = self.lock();
-        queue.waiting[kind as usize].push(client, waiter);
+        queue.turns.push(client, |tasks| tasks.waiting[kind as usize].push_back(waiter));
         if !queue.is_served {
             queue.is_served = true;
             runtime.spawn(Arc::clone(self).serve(max_busy(runtime)));
@@ -114,7 +121,7 @@ impl BusyTurns {
     /// Removes the next waiters. Without any, the task that asks for them ends.
     fn next(&self, count: usize) -> Vec<Arc<Waiter>> {
         let mut queue = self.lock();
-        let next: Vec<_> = std::iter::from_fn(|| queue.pop()).take(count).collect();
+        let next: Vec<_> = std::iter::from_fn(|| queue.turns.take(ClientTasks::pop)).take(count).collect();
         queue.is_served = !next.is_empty();
         next
     }
@@ -153,7 +160,13 @@ impl Drop for Served<'_> {
     }
 }
 
-impl Queue {
+impl Entries for ClientTasks {
+    fn is_empty(&self) -> bool {
+        self.waiting.iter().all(VecDeque::is_empty)
+    }
+}
+
+impl ClientTasks {
     /// Removes the next waiter. A task that was dropped meanwhile takes no turn.
     fn pop(&mut self) -> Option<Arc<Waiter>> {
         let first = self.next_kind;
@@ -161,8 +174,8 @@ impl Queue {
         for kind in kinds {
             let waiting = &mut self.waiting[kind as usize];
             let next = || match kind {
-                TaskKind::Gathered => waiting.pop_latest(),
-                TaskKind::Connection | TaskKind::Flowing => waiting.pop(),
+                TaskKind::Gathered => waiting.pop_back(),
+                TaskKind::Connection | TaskKind::Flowing => waiting.pop_front(),
             };
             if let Some(waiter) = std::iter::from_fn(next).find(|waiter| Arc::strong_count(waiter) > 1) {
                 self.next_kind = (kind as usize + 1) % TaskKind::ALL.len();
@@ -300,23 +313,59 @@ mod tests {
         assert_eq!([0, 1, 7, 8, 64, 1000].map(part_with), [1, 1, 1, 2, 4, 4]);
     }
 
-    #[tokio::test]
-    async fn kinds_alternate() {
-        let turns = Arc::<BusyTurns>::default();
-        let order = Arc::<Mutex<Vec<_>>>::default();
-        let kinds = [[TaskKind::Gathered; 30], [TaskKind::Flowing; 30], [TaskKind::Connection; 30]];
-        let mut tasks = Vec::new();
-        for kind in kinds.into_iter().flatten() {
-            let (mut busy, order) = (turns.add_busy(client(1), kind), Arc::clone(&order));
-            tasks.push(tokio::spawn(async move {
-                poll_fn(|cx| busy.poll_turn(cx)).await;
-                order.lock().unwrap().push(kind);
-            }));
-        }
-        for task in tasks {
+    /// Runs tasks until each has had `turns` turns, and returns their labels in the order of the turns.
+    async fn order_of<L: Copy + Send + 'static>(
+        turns: usize,
+        tasks: impl IntoIterator<Item = (L, BusyTask)>,
+    ) -> Vec<L> {
+        let order = Arc::<Mutex<Vec<L>>>::default();
+        let tasks = tasks.into_iter().map(|(label, mut busy)| {
+            let order = Arc::clone(&order);
+            tokio::spawn(async move {
+                for _ in 0..turns {
+                    poll_fn(|cx| busy.poll_turn(cx)).await;
+                    order.lock().unwrap().push(label);
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
             task.await.unwrap();
         }
-        let order = order.lock().unwrap();
+        Arc::into_inner(order).unwrap().into_inner().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_has_one_turn_in_each_round_whatever_its_tasks_do() {
+        let turns = Arc::<BusyTurns>::default();
+        let others = (0..30).map(|n| (false, turns.add_busy(client(n), TaskKind::Flowing)));
+        let own = [TaskKind::Gathered, TaskKind::Flowing, TaskKind::Connection].repeat(20).into_iter();
+        let own = own.map(|kind| (true, turns.add_busy(client(100), kind)));
+        let order = order_of(1, others.collect::<Vec<_>>().into_iter().chain(own.collect::<Vec<_>>())).await;
+        let last_of_others = order.iter().rposition(|is_own| !is_own).unwrap();
+        assert!(last_of_others <= 32, "{last_of_others}");
+    }
+
+    #[tokio::test]
+    async fn tasks_that_were_dropped_do_not_delay_others_of_their_client() {
+        let turns = Arc::<BusyTurns>::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut dropped: Vec<_> = (0..40).map(|_| turns.add_busy(client(1), TaskKind::Flowing)).collect();
+        assert!(dropped.iter_mut().all(|busy| busy.poll_turn(&mut cx).is_pending()));
+        let mut last = turns.add_busy(client(1), TaskKind::Flowing);
+        assert!(last.poll_turn(&mut cx).is_pending());
+        let mut others: Vec<_> = (0..100).map(|_| (false, turns.add_busy(client(2), TaskKind::Flowing))).collect();
+        assert!(others.iter_mut().all(|(_, busy)| busy.poll_turn(&mut cx).is_pending()));
+        drop(dropped);
+        let order = order_of(1, std::iter::once((true, last)).chain(others)).await;
+        assert!(order.iter().position(|is_last| *is_last).unwrap() < TASKS_PER_WORKER, "{order:?}");
+    }
+
+    #[tokio::test]
+    async fn the_kinds_of_a_client_alternate() {
+        let turns = Arc::<BusyTurns>::default();
+        let kinds = TaskKind::ALL.map(|kind| [kind; 30]).into_iter().flatten();
+        let tasks: Vec<_> = kinds.map(|kind| (kind, turns.add_busy(client(1), kind))).collect();
+        let order = order_of(1, tasks).await;
         for kind in TaskKind::ALL {
             let of_kind = order[..45].iter().filter(|of| **of == kind).count();
             assert!((12..=18).contains(&of_kind), "{kind:?}: {of_kind} of the first half: {order:?}");

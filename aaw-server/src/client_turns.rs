@@ -15,49 +15,57 @@ pub(crate) fn client(address: Option<IpAddr>) -> Client {
     Some(network.site().unwrap_or(network))
 }
 
-/// What waits, by client.
+/// The entries of one client.
+pub(crate) trait Entries: Default {
+    fn is_empty(&self) -> bool;
+}
+
+impl<T> Entries for VecDeque<T> {
+    fn is_empty(&self) -> bool {
+        Self::is_empty(self)
+    }
+}
+
+/// What waits, by client: of each, a `Q`.
 #[derive(Debug)]
-pub(crate) struct Turns<T> {
+pub(crate) struct Turns<Q> {
     /// Of clients with entries only.
-    waiting: HashMap<Client, VecDeque<T>>,
+    waiting: HashMap<Client, Q>,
     /// These clients, in the order of their turns.
     order: VecDeque<Client>,
 }
 
-impl<T> Turns<T> {
-    pub(crate) fn push(&mut self, client: Client, entry: T) {
-        let waiting = self.waiting.entry(client).or_default();
-        if waiting.is_empty() {
+impl<Q: Entries> Turns<Q> {
+    /// Adds an entry of a client with `push`.
+    pub(crate) fn push(&mut self, client: Client, push: impl FnOnce(&mut Q)) {
+        let entries = self.waiting.entry(client).or_default();
+        if entries.is_empty() {
             self.order.push_back(client);
         }
-        waiting.push_back(entry);
+        push(entries);
     }
 
-    /// Removes the oldest entry of the client whose turn it is.
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        self.pop_by(VecDeque::pop_front)
-    }
-
-    /// Removes the latest entry of the client whose turn it is.
-    pub(crate) fn pop_latest(&mut self) -> Option<T> {
-        self.pop_by(VecDeque::pop_back)
-    }
-
-    fn pop_by(&mut self, pop: impl FnOnce(&mut VecDeque<T>) -> Option<T>) -> Option<T> {
-        let client = self.order.pop_front()?;
-        let waiting = self.waiting.get_mut(&client)?;
-        let entry = pop(waiting);
-        if waiting.is_empty() {
-            self.waiting.remove(&client);
-        } else {
-            self.order.push_back(client);
+    /// Takes an entry of the client whose turn it is. If `take` returns none, that client has no turn, and the next one has
+    /// it; `take` has then removed all its entries.
+    pub(crate) fn take<T>(&mut self, mut take: impl FnMut(&mut Q) -> Option<T>) -> Option<T> {
+        loop {
+            let client = self.order.pop_front()?;
+            let entries = self.waiting.get_mut(&client)?;
+            let entry = take(entries);
+            if entries.is_empty() {
+                self.waiting.remove(&client);
+            } else {
+                self.order.push_back(client);
+            }
+            if entry.is_some() {
+                return entry;
+            }
         }
-        entry
     }
 }
 
 #[cfg(feature = "auth")]
-impl<T> Turns<T> {
+impl<T> Turns<VecDeque<T>> {
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -84,7 +92,7 @@ impl<T> Turns<T> {
     }
 }
 
-impl<T> Default for Turns<T> {
+impl<Q> Default for Turns<Q> {
     fn default() -> Self {
         Self { waiting: HashMap::new(), order: VecDeque::new() }
     }

@@ -592,6 +592,11 @@ impl ConnectionHeld {
         Self(HeldBytes::new(budget))
     }
 
+    /// Returns where it is counted.
+    pub(crate) fn budget(&self) -> &Arc<ConnectionBudget> {
+        &self.0.budget
+    }
+
     /// Counts what the connection holds now: what its client can free, and what only its handlers can.
     pub(crate) fn set(&mut self, limited: usize, unlimited: usize) {
         self.0.set(limited);

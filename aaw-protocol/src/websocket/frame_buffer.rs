@@ -416,9 +416,9 @@ impl Frames {
             self.tail.shrink_to(2 * self.tail.len());
         }
         // What is left of a part has all the memory of the part. Copied whenever its length passes a power of two, it has at
-        // most twice its own, and the copies together are shorter than the part.
+        // most twice its own, or that of the limit, and the copies together are shorter than twice the part.
         if let (Some(before), Some(part)) = (before, self.parts.front_mut())
-            && before > MAX_REMOVED
+            && before >= MAX_REMOVED
             && before.ilog2() != part.len().ilog2()
         {
             *part = Bytes::copy_from_slice(part);
@@ -488,7 +488,7 @@ impl Frames {
     /// again: a header would otherwise leave with all that its buffer keeps.
     fn end_tail(&mut self) {
         let tail = &self.tail[self.tail_written..];
-        if tail.len() < self.tail.capacity() / 2 {
+        if tail.len() < self.tail.capacity() / 2 || self.tail_written > MAX_SPARE {
             let tail = Bytes::copy_from_slice(tail);
             self.tail.clear();
             self.tail_written = 0;

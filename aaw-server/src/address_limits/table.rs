@@ -152,11 +152,12 @@ impl AddressLimits {
         let free = AddressPermit::new(&address, limit);
         let takes_place = free.is_none();
         let permit = free.or_else(|| AddressPermit::beside_silent(&address, limit, now)).ok_or_else(is_full)?;
-        if let Err(wait) = address.take_handshake(now) {
-            return Err(address.refusal("Too many new connections from your address", whole_seconds(wait)));
-        }
+        let share = address
+            .take_handshake(now)
+            .map_err(|wait| address.refusal("Too many new connections from your address", whole_seconds(wait)))?;
         // Last, so that a connection is closed only for one that is admitted. Another one may have taken its place just now.
         if takes_place && !address.silent.evict(now) {
+            address.give_back_handshake(share);
             return Err(is_full());
         }
         Ok(permit)
@@ -262,16 +263,25 @@ impl Address {
     }
 
     /// Counts a handshake on a connection that was admitted without its address, such as one of a trusted proxy.
-    pub(super) fn take_handshake(&self, now: Instant) -> Result<(), Duration> {
-        let Some(share) = self.share() else { return Ok(()) };
+    pub(super) fn take_handshake(&self, now: Instant) -> Result<Option<Share>, Duration> {
+        let Some(share) = self.share() else { return Ok(None) };
         let now = self.shared.nanos(now);
         let rate = |entry: &Self| entry.rate(self.shared.handshakes);
         self.handshakes.try_take(now, rate(self), share)?;
-        let Some(site) = &self.site else { return Ok(()) };
-        site.handshakes.try_take(now, rate(site), share).inspect_err(|_| {
+        let Some(site) = &self.site else { return Ok(Some(share)) };
+        let taken = site.handshakes.try_take(now, rate(site), share).inspect_err(|_| {
             // The address has opened no connection.
             self.handshakes.give_back(rate(self), share);
-        })
+        });
+        taken.map(|()| Some(share))
+    }
+
+    /// Gives back what [`take_handshake`](Self::take_handshake) has taken with this share: no connection was opened.
+    fn give_back_handshake(&self, share: Option<Share>) {
+        let Some(share) = share else { return };
+        for entry in self.entries() {
+            entry.handshakes.give_back(entry.rate(self.shared.handshakes), share);
+        }
     }
 
     /// Takes what a connection has used. Returns how long it must not read: the time until all of it would have been there.

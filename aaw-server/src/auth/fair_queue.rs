@@ -1,5 +1,7 @@
 //! A bounded queue that is fair between clients and has two classes.
 
+use std::collections::VecDeque;
+
 use crate::client_turns::{Client, Turns};
 
 /// After so many urgent jobs in a row a waiting job of the other class has its turn, so that it is served at all.
@@ -21,8 +23,8 @@ pub(super) enum Class {
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     capacity: usize,
-    urgent: Turns<T>,
-    normal: Turns<T>,
+    urgent: Turns<VecDeque<T>>,
+    normal: Turns<VecDeque<T>>,
     /// Of both classes.
     len: usize,
     urgent_in_a_row: u32,
@@ -56,7 +58,7 @@ impl<T> FairQueue<T> {
             displaced = turns.drop_latest(greediest);
             self.len -= usize::from(displaced.is_some());
         }
-        self.turns(class).push(client, job);
+        self.turns(class).push(client, |jobs| jobs.push_back(job));
         self.len += 1;
         Ok(displaced)
     }
@@ -67,10 +69,10 @@ impl<T> FairQueue<T> {
             !self.urgent.is_empty() && (self.normal.is_empty() || self.urgent_in_a_row < MAX_URGENT_IN_A_ROW);
         let job = if is_urgent {
             self.urgent_in_a_row = self.urgent_in_a_row.saturating_add(1);
-            self.urgent.pop()
+            self.urgent.take(VecDeque::pop_front)
         } else {
             self.urgent_in_a_row = 0;
-            self.normal.pop()
+            self.normal.take(VecDeque::pop_front)
         };
         self.len -= usize::from(job.is_some());
         job
@@ -88,7 +90,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    fn turns(&mut self, class: Class) -> &mut Turns<T> {
+    fn turns(&mut self, class: Class) -> &mut Turns<VecDeque<T>> {
         match class {
             Class::Urgent => &mut self.urgent,
             Class::Normal => &mut self.normal,

@@ -147,7 +147,7 @@ impl ConnectionState {
     /// Returns the budget of a call that does not complete at once.
     fn new_budget(&mut self) -> CallBudget {
         self.pending_calls += 1;
-        CallBudget::new(&self.memory, self.pending_calls)
+        CallBudget::new(self.held.budget(), self.pending_calls)
     }
 
     /// Runs a streaming handler: in place for its first items, then as a task.

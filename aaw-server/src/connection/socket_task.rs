@@ -83,8 +83,6 @@ struct SocketTask {
     timer: Pin<Box<Sleep>>,
     /// Of a socket that accepts nothing. Boxed, since most sockets accept everything.
     stall: Option<Box<WriteStall>>,
-    /// Counts the outgoing log, what has arrived of messages that are not complete, and what calls hold that run or wait.
-    held: ConnectionHeld,
     /// The socket accepts nothing at present.
     blocked: bool,
     /// The stream has accepted bytes that it has not passed on, as TLS does while the socket beneath accepts nothing.
@@ -174,9 +172,8 @@ impl SocketTask {
             Box::new(open_info)
         });
         let timer = Box::pin(tokio::time::sleep_until(protocol.poll_timeout().into()));
-        let memory = guard.memory_budget();
+        let held = ConnectionHeld::new(&guard.memory_budget());
         let meter = AddressMeter::new(guard.address().cloned());
-        let held = ConnectionHeld::new(&memory);
         let mut state = ConnectionState {
             protocol,
             dialect,
@@ -186,7 +183,7 @@ impl SocketTask {
             config: Arc::clone(&config),
             output: FrameBuffer::default(),
             commands: WaitingCommands::default(),
-            memory,
+            held,
             meter,
             pending_calls: 0,
             client_calls: SparseMap::default(),
@@ -212,7 +209,6 @@ impl SocketTask {
             state,
             timer,
             stall: None,
-            held,
             blocked: false,
             is_unflushed: false,
             waits_for_client: false,
@@ -225,7 +221,7 @@ impl SocketTask {
 
     /// Closes the socket, runs the `_close` hooks, and waits for handlers of one-way sends.
     async fn finish(self, end: ConnectionEnd) {
-        let Self { socket, decoder, unread, state, held, .. } = self;
+        let Self { socket, decoder, unread, state, .. } = self;
         let ConnectionState {
             guard,
             caller,
@@ -238,6 +234,7 @@ impl SocketTask {
             output,
             resumption,
             mut resumption_hooks,
+            held,
             meter,
             ..
         } = state;
@@ -710,18 +707,18 @@ impl SocketTask {
             + unflushed;
         let held = held + self.state.peer().context.handshake_bytes();
         let of_calls = self.state.protocol.held_bytes() + self.state.protocol.open_calls() * RUNNING_CALL;
-        self.held.set(held, of_calls);
+        self.state.held.set(held, of_calls);
         let held = held + of_calls;
-        self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
-        self.state.memory.wake_if_refused(held, cx.waker());
-        if self.state.protocol.has_queued_calls() && self.state.memory.is_used_up() {
-            self.state.memory.wake_on_change(cx.waker());
+        self.state.held.budget().set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
+        self.state.held.budget().wake_if_refused(held, cx.waker());
+        if self.state.protocol.has_queued_calls() && self.state.held.budget().is_used_up() {
+            self.state.held.budget().wake_on_change(cx.waker());
             // Checked again, since it may have been freed before the waker was registered.
-            if !self.state.memory.is_used_up() {
+            if !self.state.held.budget().is_used_up() {
                 cx.waker().wake_by_ref();
             }
         }
-        if held >= STEP && self.state.memory.is_refused() {
+        if held >= STEP && self.state.held.budget().is_refused() {
             // Pushes that are retained become a gap first, which the client learns of only if the socket breaks before it has
             // received them. Nothing else may be lost.
             let is_relieved = log.retained > 0 && self.state.peer().mailbox.drop_retained_pushes();
@@ -810,8 +807,8 @@ impl SocketTask {
             ConnectionEnd::ByClient(close) => ConnectionEnd::ByClient(close.clone()),
             _ => return,
         };
-        let ConnectionState { memory, config, guard, .. } = &self.state;
-        let remains = Remains::of_socket(socket, memory, config.max_message_bytes);
+        let ConnectionState { held, config, guard, .. } = &self.state;
+        let remains = Remains::of_socket(socket, held.budget(), config.max_message_bytes);
         let (timeout, permit) = (config.close_timeout, guard.closing_permit());
         tokio::spawn(async move {
             close(remains, end, timeout).await;

@@ -21,7 +21,7 @@ use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
-use crate::memory_budget::ConnectionBudget;
+use crate::memory_budget::ConnectionHeld;
 
 /// The part of the heartbeat's interval that a client has to respond to a ping before its place may go to a new connection of
 /// its address: 5 s of 20 s.
@@ -43,8 +43,8 @@ pub(super) struct ConnectionState {
     pub(super) output: FrameBuffer,
     /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
     pub(super) commands: WaitingCommands,
-    /// What the connection holds.
-    pub(super) memory: Arc<ConnectionBudget>,
+    /// Counts the outgoing log, what has arrived of messages that are not complete, and what calls hold that run or wait.
+    pub(super) held: ConnectionHeld,
     /// What its socket has used of the rates of its client's address.
     pub(super) meter: AddressMeter,
     /// The number of calls so far that did not complete at once.
@@ -112,7 +112,7 @@ impl ConnectionState {
 
     /// Lets calls start, or not, by what the connection holds, and by whether it is held up as a sender.
     pub(super) fn update_budget(&mut self) {
-        self.protocol.set_over_budget(self.memory.is_used_up());
+        self.protocol.set_over_budget(self.held.budget().is_used_up());
         self.protocol.set_held_up(self.guard.peer.mailbox.is_held());
     }
 

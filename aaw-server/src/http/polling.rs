@@ -290,12 +290,12 @@ impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`. Fails if the stream was evicted.
     fn park(self, cursor: Cursor, mut stream: ParkedStream) -> Result<(), HttpError> {
         let idle = self.streams.shared.config.load().http.cursor_idle_timeout;
-        if self.streams.watch(&mut stream).is_ready() {
-            // Once it is parked, the expiry task takes its call.
-            self.streams.to_end.0.notify_one();
-        }
         let parked = {
             let mut state = self.streams.lock();
+            // Under the lock: the expiry task, which takes the call of a stream that is to end, finds it in the table.
+            if self.streams.watch(&mut stream).is_ready() {
+                self.streams.to_end.0.notify_one();
+            }
             let now = Instant::now().into_std();
             let parked = state.cursors.park(now, idle, cursor, &self.reading, self.event, stream);
             if parked.is_ok() && !replace(&mut state.has_expiry_task, true) {

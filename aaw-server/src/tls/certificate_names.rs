@@ -50,6 +50,5 @@ mod tests {
         for host in ["example.com", "b.api.example.com", "example.org", "a.example.org", "*.example.org", "evil"] {
             assert!(!names.contain(host), "{host}");
         }
-        assert_eq!(names.as_slice(), ["api.example.com"]);
     }
 }
