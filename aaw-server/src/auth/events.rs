@@ -114,7 +114,7 @@ impl Service {
 
     async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
-        let guard = self.resume(token, context.session.observer()).await?;
+        let guard = self.resume(token, context.address, context.session.observer()).await?;
         let identity = guard.session().identity();
         let response = log_in_response(token, &identity)?;
         self.limits.let_in(&identity.email, context.address);

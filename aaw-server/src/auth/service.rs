@@ -115,21 +115,23 @@ impl Service {
         }
     }
 
-    /// Returns the session of a bearer token.
+    /// Returns the session of a bearer token that a client at this address has sent.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
-    pub(crate) async fn bearer(&self, token: &str) -> Result<SessionGuard, Failure> {
-        self.resume(token, None).await
+    pub(crate) async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<SessionGuard, Failure> {
+        self.resume(token, client, None).await
     }
 
-    /// Returns the session that the store has for a token.
+    /// Returns the session that the store has for a token. Tokens that resume nothing count in no limit: they cannot be
+    /// guessed, and a limit would let a client keep the sessions of others at its address from being resumed.
     pub(super) async fn resume(
         &self,
         token: &str,
+        client: Option<IpAddr>,
         observer: Option<Weak<dyn SessionObserver>>,
     ) -> Result<SessionGuard, Failure> {
         let token = TokenHash::parse(token).ok_or_else(session_expired)?;
         let claim = self.registry.claim(token, observer);
-        let stored = self.config.store.resume(token).await.map_err(|error| self.failure(&error))?;
+        let stored = self.config.store.resume(token, client).await.map_err(|error| self.failure(&error))?;
         let guard = stored.and_then(|stored| claim.activate(stored.identity, stored.expires));
         guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
@@ -277,7 +279,7 @@ impl Service {
     async fn reload_sessions(&self) -> bool {
         let mut is_complete = true;
         for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
-            match self.config.store.resume(session.token()).await {
+            match self.config.store.resume(session.token(), None).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),
                 // A store that is temporarily unavailable ends no sessions.

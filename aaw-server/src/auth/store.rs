@@ -70,9 +70,13 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op((identity, session))
     }
 
-    /// Returns the session with this token; `None` if it does not exist or has ended.
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
-        unsupported_op(session)
+    /// Returns the session with this token; `None` if it does not exist or has ended. `client` is the address of the client
+    /// that has sent the token, if it is known, and `None` for the server itself, which reads sessions in use again.
+    ///
+    /// The server does not limit how often a client sends a token that resumes nothing: a token cannot be guessed. A store
+    /// should therefore be fair between clients, so that one with thousands of such calls in flight delays no others.
+    fn resume(&self, session: TokenHash, client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
+        unsupported_op((session, client))
     }
 
     /// Ends a session. Succeeds if it does not exist.

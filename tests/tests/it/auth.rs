@@ -1,5 +1,6 @@
 //! Authentication: registering, logging in, sessions and their ends, password resets, over WebSockets and HTTP.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -957,9 +958,9 @@ impl Store for ControlledStore {
         })
     }
 
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, session: TokenHash, client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async move {
-            let stored = self.inner.resume(session).await;
+            let stored = self.inner.resume(session, client).await;
             self.wait().await?;
             stored
         })
@@ -1146,7 +1147,7 @@ impl Store for OneUser {
         Box::pin(async { Ok(StartedSession::new(Identity::new("1", "ada@example.com"))) })
     }
 
-    fn resume(&self, _: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, _: TokenHash, _: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async {
             match self.failures.try_acquire() {
                 Ok(failure) => {
