@@ -15,9 +15,11 @@ use tokio::task::JoinHandle;
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::Auth;
 use super::expiry::time_after;
-use super::limits::{AttemptLimiter, CountedAttempt, RateLimited};
+use super::known_networks::KnownNetworks;
+use super::limits::{CountedAttempt, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::network_limits::NetworkLimiter;
+use super::reset_limits::ResetLimits;
 use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
@@ -55,7 +57,7 @@ pub(crate) struct Service {
 pub(super) struct RateLimits {
     log_ins: LogInLimits,
     requests_per_ip: NetworkLimiter,
-    resets_per_email: AttemptLimiter,
+    resets: ResetLimits,
 }
 
 /// A log-in for which the store has not responded yet.
@@ -85,12 +87,13 @@ struct LogInResponse<'a> {
 impl Service {
     /// Starts authentication, with a task that ends expired sessions until the service is dropped.
     pub(crate) fn start(config: Auth) -> Arc<Self> {
+        let known = Arc::new(KnownNetworks::new());
         let service = Arc::new(Self {
             registry: Arc::default(),
             limits: RateLimits {
-                log_ins: LogInLimits::new(&config),
+                log_ins: LogInLimits::new(&config, Arc::clone(&known)),
                 requests_per_ip: NetworkLimiter::new(config.requests_per_ip),
-                resets_per_email: AttemptLimiter::new(config.resets_per_email),
+                resets: ResetLimits::new(&config, known),
             },
             resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
             health: StoreHealth::new(),
@@ -100,6 +103,14 @@ impl Service {
         if service.config.allow_registration {
             tracing::info!(
                 "registration is open: anyone who can reach this server can add a user (--registration off closes it)"
+            );
+        }
+        let valid_resets = service.config.valid_resets();
+        if valid_resets > Auth::MAX_VALID_RESETS {
+            tracing::warn!(
+                valid_resets,
+                max = Auth::MAX_VALID_RESETS,
+                "a stranger can void the password reset that a user has received: the limits allow too many in reset_lifetime"
             );
         }
         tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
@@ -326,9 +337,9 @@ impl RateLimits {
         }
     }
 
-    /// Counts a password reset for this e-mail address.
-    pub(super) async fn reset(&self, email: &str) -> Result<CountedAttempt, Failure> {
-        self.resets_per_email.count(email).await.map_err(too_many)
+    /// Counts a request for a password reset for this e-mail address.
+    pub(super) async fn reset(&self, email: &str, peer: Option<IpAddr>) -> Result<Vec<CountedAttempt>, Failure> {
+        self.resets.count(email, peer).await.map_err(too_many)
     }
 }
 

@@ -9,9 +9,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::addresses::AddressCollision;
 use super::*;
-use crate::auth::PasswordHasherConfig;
 use crate::auth::password_hasher::hash_as_sent;
 use crate::auth::token::{TokenHash, random_token};
+use crate::auth::{Auth, PasswordHasherConfig};
 
 struct StoreFolder(tempfile::TempDir);
 
@@ -180,16 +180,21 @@ async fn the_newest_resets_of_an_address_are_valid_and_one_that_is_used_voids_th
     let folder = StoreFolder::new();
     let store = folder.store().await;
     store.register(ada("old"), session()).await.unwrap();
-    let mut resets = Vec::new();
-    for n in 0..9 {
-        resets.push(request(&store, 60 + n).await);
-    }
+    let mut resets = vec![request(&store, 60).await, request(&store, 61).await];
+    let max = Auth::MAX_VALID_RESETS as i64;
+    let fill = move |db: &mut Connection| {
+        let sql = "WITH RECURSIVE n(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+                   INSERT INTO resets SELECT randomblob(32), 'ada@example.com', ? FROM n";
+        db.execute(sql, [max, to_millis(SystemTime::now() + Duration::from_secs(62))])
+    };
+    assert_eq!(store.write(fill).await.unwrap() as i64, max - 2);
+    let has = async |reset| store.read(move |db| statements::has_reset(db, &reset, now())).await.unwrap();
+    assert!(has(resets[0]).await, "there are as many as may be");
+    resets.push(request(&store, 63).await);
+    assert!(!has(resets[0]).await, "there are as many newer ones");
     let set = |reset| store.set_password(reset, Password::new("new"), session());
-    assert!(set(resets[0]).await.unwrap().is_none(), "there are eight newer ones");
     assert!(set(resets[1]).await.unwrap().is_some());
-    for reset in &resets[2..] {
-        assert!(set(*reset).await.unwrap().is_none());
-    }
+    assert!(!has(resets[2]).await);
 }
 
 #[tokio::test]
