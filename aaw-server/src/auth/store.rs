@@ -84,8 +84,9 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op(session)
     }
 
-    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid, at least the newest
-    /// few: otherwise anyone who asks for a reset voids the one that the user has received. Returns `None` if there is no
+    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid until they expire:
+    /// otherwise anyone who asks for a reset voids the one that the user has received. The server's limits bound their number,
+    /// to [`Auth::valid_resets`](super::Auth::valid_resets). Returns `None` if there is no
     /// such user. The operation runs after its caller has received the response, so its duration reveals nothing. After a
     /// failure it is called again with the same token, which may have been stored nevertheless.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {

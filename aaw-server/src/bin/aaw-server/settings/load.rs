@@ -336,10 +336,10 @@ mod tests {
         let error = lifetime("30d").unwrap_err();
         assert_eq!(
             error,
-            "auth.resets_per_email is 15 then 1 per 1m (default), and auth.reset_lifetime is 30d (environment variable \
+            "auth.resets_per_email is 15 then 1 per 60s (default), and auth.reset_lifetime is 30days (environment variable \
              AAW_AUTH_RESET_LIFETIME): at most 32768 resets of one address may be possible within the lifetime of one, so that \
              none voids another\n\
-             auth.resets_per_email_and_ip is 3 then 1 per 5m (default), and auth.reset_lifetime is 30d (environment variable \
+             auth.resets_per_email_and_ip is 3 then 1 per 5m (default), and auth.reset_lifetime is 30days (environment variable \
              AAW_AUTH_RESET_LIFETIME): at most 4096 resets of one address may be possible within the lifetime of one, so that \
              none voids another"
         );
