@@ -82,8 +82,7 @@ pub struct Auth {
     /// networks that are not known.
     ///
     /// All resets that the limits allow within [`reset_lifetime`](Self::reset_lifetime) are valid together, so that no request
-    /// of a stranger voids the reset that the owner has received. They must be
-    /// [`MAX_VALID_RESETS`](Self::MAX_VALID_RESETS) at most.
+    /// of a stranger voids the reset that the owner has received. They must be 65 536 at most.
     pub resets_per_email: RateLimit,
     /// How many resets may be requested for one e-mail address from one client network. Default: 3, and one more every 5
     /// minutes. A stranger who requests them uses up the limit of their own network, and the owner requests one from another.

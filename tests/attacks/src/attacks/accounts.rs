@@ -44,7 +44,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         )
     },
     Attack {
-        connections: (1000, 1000),
+        connections: (200, 200),
         bytes_per_second: 2e6,
         has_auth: true,
         bystanders: &[Bystander::User],
@@ -52,7 +52,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         leads_to: &["code not_authenticated", "code busy", "HTTP 429", "closed"],
         ..Attack::new(
             "wrong tokens",
-            "1000 connections resume sessions that do not exist, 20 000 times a second together",
+            "200 connections resume sessions that do not exist, 20 000 times a second together",
             |field| Box::pin(resume(field)),
         )
     },
