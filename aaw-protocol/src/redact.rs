@@ -4,6 +4,8 @@
 //! events, the fields with a [secret name](is_secret_name) are redacted, so that the password of a misnamed `login` is, too.
 //! A [`url`] is shown without what may be a token.
 
+mod secret_name;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -14,6 +16,8 @@ use crate::codec::{self, Frame, Kind};
 use crate::failure::Failure;
 use crate::hello;
 use crate::name::is_reserved;
+pub use secret_name::is_secret_name;
+use secret_name::may_have_secret_name;
 
 /// Redacts the secrets in a body or result of a built-in event, JSON. Returns `None` for other events.
 ///
@@ -70,43 +74,6 @@ fn redact_in(value: &mut Value) {
         }
         _ => *value = redacted(),
     }
-}
-
-/// The words that make the name of a field secret, wherever they are in it.
-const SECRET_WORDS: [&str; 15] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passwort",
-    "pwd",
-    "passcode",
-    "secret",
-    "token",
-    "authorization",
-    "bearer",
-    "cookie",
-    "credential",
-    "apikey",
-    "privatekey",
-    "jwt",
-];
-
-/// The names that are secret as a whole; as parts of other names, they are harmless.
-const SECRET_NAMES: [&str; 5] = ["pass", "pin", "otp", "auth", "sid"];
-
-/// Whether a field of this name may hold a password, a token or the like. The case does not matter, and neither do `_`, `-`,
-/// `.` and spaces: `userPassword`, `API-Key` and `session_token` are such names.
-///
-/// The names contain one of `password`, `passwd`, `passphrase`, `passwort`, `pwd`, `passcode`, `secret`, `token`,
-/// `authorization`, `bearer`, `cookie`, `credential`, `apikey`, `privatekey` and `jwt`, or are one of `pass`, `pin`, `otp`,
-/// `auth` and `sid`.
-pub fn is_secret_name(name: &str) -> bool {
-    let name = normalized(name);
-    SECRET_NAMES.contains(&&*name) || SECRET_WORDS.iter().any(|word| name.contains(word))
-}
-
-fn normalized(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
 /// Redacts the values of fields with a [secret name](is_secret_name), at any depth, also within arrays. The texts among
@@ -271,17 +238,51 @@ pub fn for_log(text: &str, secrets: &mut Vec<String>) -> Value {
             secret_fields(&mut value, secrets);
             value
         }
-        Err(_) if mentions_secret(text) => redacted(),
+        Err(_) if may_have_secret_name(text) => redacted(),
         Err(_) => Value::String(text.to_owned()),
     }
 }
 
-/// Whether JSON may have a field with a secret name, without parsing it. A name may contain escapes.
-fn mentions_secret(text: &str) -> bool {
-    let normalized = normalized(text);
-    text.contains('\\')
-        || SECRET_WORDS.iter().any(|word| normalized.contains(word))
-        || SECRET_NAMES.iter().any(|name| normalized.contains(&format!("\"{name}\"")))
+/// Describes a body by its type and size, as JSON: all that the log shows of a call whose event does not exist. It may be a
+/// log-in with a misspelt name, and its password may be in an array or in a field of any name. `null` stays.
+///
+/// ```
+/// # use aaw_protocol::redact;
+/// assert_eq!(redact::body_shape(r#"["ada","hunter2"]"#), r#""[redacted array of 17 bytes]""#);
+/// assert_eq!(redact::body_shape("null"), "null");
+/// ```
+pub fn body_shape(body: &str) -> String {
+    let body = body.trim_ascii();
+    let kind = match body.bytes().next() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "boolean",
+        Some(b'-' | b'0'..=b'9') => "number",
+        Some(b'n') if body == "null" => return body.to_owned(),
+        _ => "text",
+    };
+    format!("\"[redacted {kind} of {} bytes]\"", body.len())
+}
+
+/// Returns a frame that a server has received as the log shows it, as [`FramePreview`] does, if it is of an event that does not
+/// exist: without its data, of which [`body_shape`] is left, and without its meta. `None` for other frames, among which are the
+/// responses to client calls, whose event is the client's.
+///
+/// ```
+/// # use aaw_protocol::redact;
+/// let shown = redact::unknown_event_frame(r#"["login",["ada","hunter2"],1]"#, |event| event == "aaw/login");
+/// assert_eq!(shown.as_deref(), Some(r#"["login","[redacted array of 17 bytes]",1]"#));
+/// ```
+pub fn unknown_event_frame(text: &str, exists: impl FnOnce(&str) -> bool) -> Option<String> {
+    let frame = codec::decode(text).ok()?;
+    let is_response = frame.id.is_some_and(|id| id.starts_with('-'));
+    if is_response || is_reserved(&frame.event.to_ascii_lowercase()) || exists(&frame.event) {
+        return None;
+    }
+    let id = frame.id.map(|id| if id.parse::<u64>().is_ok() { id } else { "\"[redacted]\"" });
+    let shown = frame_text(&Frame { id, ..frame.clone() }, &body_shape(frame.data));
+    Some(Preview(&shown).to_string())
 }
 
 /// What stands in the place of a secret.
@@ -362,14 +363,14 @@ impl fmt::Display for FramePreview<'_> {
                 write_preview(f, &redact_frame(&frame))
             }
             // Of an application's own event.
-            Ok(frame) if !is_reserved(&frame.event) && (frame.kind == Kind::Error || mentions_secret(self.0)) => {
+            Ok(frame) if !is_reserved(&frame.event) && (frame.kind == Kind::Error || may_have_secret_name(self.0)) => {
                 match redact_own_frame(&frame) {
                     Some(redacted) => write_preview(f, &redacted),
                     None => write_preview(f, self.0),
                 }
             }
             // It may be a log-in that is not quite JSON.
-            Err(_) if self.0.contains("aaw") || mentions_secret(self.0) => f.write_str("[redacted]"),
+            Err(_) if self.0.contains("aaw") || may_have_secret_name(self.0) => f.write_str("[redacted]"),
             _ => write_preview(f, self.0),
         }
     }
@@ -444,6 +445,15 @@ fn frame_text(frame: &Frame<'_>, data: &str) -> String {
     text
 }
 
+/// Displays the first characters of a text on one line.
+struct Preview<'a>(&'a str);
+
+impl fmt::Display for Preview<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_preview(f, self.0)
+    }
+}
+
 /// Writes the first characters of a text on one line. In JSON, control characters occur between the tokens only.
 fn write_preview(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     use fmt::Write as _;
@@ -507,6 +517,12 @@ mod tests {
             (r#"{"password":"hunter2""#, r#""[redacted]""#),
             ("no json", r#""no json""#),
             (r#"["password","hunter2"]"#, r#"["password","hunter2"]"#),
+            (
+                r#"{"newPass":"hunter2","mdp":["hunter2"],"compass":"north","pass_rate":0.5}"#,
+                r#"{"compass":"north","mdp":"[redacted]","newPass":"[redacted]","pass_rate":0.5}"#,
+            ),
+            (r#"{"newpw":"hunter2""#, r#""[redacted]""#),
+            (r#"{"compass":"north""#, r#""{\"compass\":\"north\"""#),
         ] {
             assert_eq!(for_log(text, &mut Vec::new()).to_string(), expected, "{text}");
         }
@@ -527,6 +543,7 @@ mod tests {
                 r#"["login",{"list":[{"Pass\u0057ord":"hunter2"}]},7]"#,
                 r#"["login",{"list":[{"PassWord":"[redacted]"}]},7]"#,
             ),
+            (r#"["login",{"userpass":"hunter2"},7]"#, r#"["login",{"userpass":"[redacted]"},7]"#),
             (r#"["login",{"password":"hunter2",7]"#, r#"["login","[redacted]",7]"#),
             (r#"["login",{"password":"hunter2"#, "[redacted]"),
             (r#"["login",{"a": "b\n"},7]"#, r#"["login",{"a": "b\n"},7]"#),
@@ -555,6 +572,35 @@ mod tests {
         ] {
             assert_eq!(preview(frame), expected, "{frame}");
         }
+    }
+
+    #[test]
+    fn of_a_frame_whose_event_does_not_exist_only_the_size_of_its_data_is_shown() {
+        let exists = |event: &str| event == "echo";
+        for (frame, expected) in [
+            (r#"["login",["ada","hunter2"],7]"#, Some(r#"["login","[redacted array of 17 bytes]",7]"#)),
+            (r#"["login","hunter2"]"#, Some(r#"["login","[redacted string of 9 bytes]"]"#)),
+            (
+                r#"["login",{"who":"hunter2"},"hunter2"]"#,
+                Some(r#"["login","[redacted object of 17 bytes]","[redacted]"]"#),
+            ),
+            (
+                r#"["login",12345678,7,"call",{"x":"hunter2"}]"#,
+                Some(r#"["login","[redacted number of 8 bytes]",7,"call"]"#),
+            ),
+            (r#"["login",null,7,"cancel"]"#, Some(r#"["login",null,7,"cancel"]"#)),
+            (r#"["login",nul,7]"#, Some(r#"["login","[redacted text of 3 bytes]",7]"#)),
+            (r#"["lo\u0067in",true,7]"#, Some(r#"["lo\u0067in","[redacted boolean of 4 bytes]",7]"#)),
+            (r#"["echo",["ada"],7]"#, None),
+            (r#"["\u0065cho",["ada"],7]"#, None),
+            (r#"["confirm",["ada"],-1]"#, None),
+            (r#"["AAW/login",["ada"],7]"#, None),
+            ("no frame", None),
+        ] {
+            assert_eq!(unknown_event_frame(frame, exists).as_deref(), expected, "{frame}");
+        }
+        let long = format!(r#"["{}",1,2]"#, "x".repeat(1000));
+        assert_eq!(unknown_event_frame(&long, exists).unwrap().chars().count(), 401);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use uuid::Uuid;
 /// A finished call, as the hook of [`Server::on_call`](crate::Server::on_call) receives it.
 ///
 /// It serializes as an object with the fields `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`,
-/// and `ms`. Passwords and tokens in the bodies and results of `aaw/` events are already redacted in its fields. The object
-/// has none of other events either, where the name of their field tells: a client may have misspelt the name of a log-in.
+/// and `ms`. Passwords and tokens in the bodies and results of `aaw/` events are already redacted in its fields, and so is the
+/// whole body of an event that does not exist, of which [type and size](aaw_protocol::redact::body_shape) are left: a client may
+/// have misspelt the name of a log-in. The object has no secrets of other events either, where the name of their field tells.
 /// [`is_secret_name`](aaw_protocol::redact::is_secret_name) lists the names.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -26,7 +27,7 @@ pub struct CallRecord<'a> {
     pub client_key: Option<&'a str>,
     /// The kind of the event.
     pub kind: CallKind,
-    /// The body, as JSON.
+    /// The body, as JSON; its type and size if the event does not exist.
     pub body: &'a str,
     /// The result as JSON, or the failure. For a unary handler the result is the response, for a streaming handler the
     /// number of items (`{"items":3}`), for a one-way handler `None`. A call whose caller disconnected or stopped

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aaw_protocol::{Identity, Token};
 
+use super::known_networks::MAX_NETWORKS;
 use super::store::Store;
 
 /// The configuration of authentication: a store, and limits whose defaults are those of the original aaw.
@@ -75,8 +76,17 @@ pub struct Auth {
     /// Default: 1000, and one more every second. The IPv6 networks with the same first 48 bits together have 16 times as
     /// many.
     pub requests_per_ip: RateLimit,
-    /// How many resets may be requested for one e-mail address. Default: 3, and one more every 5 minutes.
+    /// How many resets may be requested for one e-mail address from all client networks together, except from those where its
+    /// user has logged in lately (see [`failed_logins_per_email`](Self::failed_logins_per_email)). Default: 15, and one more
+    /// every minute: five networks at their own limit reach it, and no address gets more than 60 messages an hour from
+    /// networks that are not known.
+    ///
+    /// All resets that the limits allow within [`reset_lifetime`](Self::reset_lifetime) are valid together, so that no request
+    /// of a stranger voids the reset that the owner has received. They must be 65 536 at most.
     pub resets_per_email: RateLimit,
+    /// How many resets may be requested for one e-mail address from one client network. Default: 3, and one more every 5
+    /// minutes. A stranger who requests them uses up the limit of their own network, and the owner requests one from another.
+    pub resets_per_email_and_ip: RateLimit,
 }
 
 /// A rate limit in the form of a token bucket: a burst of events, and then one event per interval.
@@ -92,6 +102,12 @@ impl RateLimit {
     /// Allows `burst` events at once, and one more every `refill_interval`.
     pub const fn new(burst: u32, refill_interval: Duration) -> Self {
         Self { burst, refill_interval }
+    }
+
+    /// How many events may happen within this time at most.
+    pub fn within(self, time: Duration) -> u64 {
+        let refilled = time.as_nanos() / self.refill_interval.as_nanos().max(1);
+        u64::try_from(refilled).unwrap_or(u64::MAX).saturating_add(self.burst.max(1).into())
     }
 }
 
@@ -123,6 +139,18 @@ impl Auth {
     /// The default of [`max_password_bytes`](Self::max_password_bytes).
     pub const DEFAULT_MAX_PASSWORD_BYTES: usize = 1024;
 
+    /// How many resets of one e-mail address may be valid at the same time. [`SqliteStore`](super::SqliteStore) keeps as many.
+    /// The program `aaw-server` refuses settings that allow more, and [`Server`](crate::Server) warns about them.
+    pub const MAX_VALID_RESETS: u64 = 65_536;
+
+    /// How many resets of one e-mail address may be valid at the same time: as many as may be requested within
+    /// [`reset_lifetime`](Self::reset_lifetime), from all networks and from those that are known for the user.
+    pub fn valid_resets(&self) -> u64 {
+        let from_known = self.resets_per_email_and_ip.within(self.reset_lifetime);
+        let from_all = self.resets_per_email.within(self.reset_lifetime);
+        from_all.saturating_add(from_known.saturating_mul(MAX_NETWORKS as u64))
+    }
+
     /// A configuration with this store and the defaults.
     pub fn new(store: impl Store) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
@@ -139,7 +167,8 @@ impl Auth {
             failed_logins_per_email_and_ip: RateLimit::new(10, 30 * SECOND),
             failed_logins_per_ip: RateLimit::new(100, SECOND),
             requests_per_ip: RateLimit::new(1000, SECOND),
-            resets_per_email: RateLimit::new(3, 300 * SECOND),
+            resets_per_email: RateLimit::new(15, 60 * SECOND),
+            resets_per_email_and_ip: RateLimit::new(3, 300 * SECOND),
         }
     }
 
@@ -172,5 +201,25 @@ impl fmt::Debug for Auth {
             .field("reset_lifetime", &self.reset_lifetime)
             .field("allow_registration", &self.allow_registration)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_valid_resets_follows_from_the_limits_and_the_lifetime() {
+        struct NoStore;
+        impl Store for NoStore {}
+        let default = Auth::new(NoStore);
+        // 15, and one each minute; and from eight networks 3, and one each 5 minutes.
+        assert_eq!(default.valid_resets(), 15 + 20 + 8 * (3 + 4));
+        let day = Auth { reset_lifetime: Duration::from_secs(24 * 3600), ..default.clone() };
+        assert_eq!(day.valid_resets(), 15 + 1440 + 8 * (3 + 288));
+        assert!(day.valid_resets() <= Auth::MAX_VALID_RESETS);
+        let unlimited = RateLimit::new(u32::MAX, Duration::ZERO);
+        let all = Auth { reset_lifetime: Duration::MAX, resets_per_email_and_ip: unlimited, ..default };
+        assert_eq!(all.valid_resets(), u64::MAX);
     }
 }

@@ -114,7 +114,7 @@ impl Service {
 
     async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
-        let guard = self.resume(token, context.session.observer()).await?;
+        let guard = self.resume(token, context.address, context.session.observer()).await?;
         let identity = guard.session().identity();
         let response = log_in_response(token, &identity)?;
         self.limits.let_in(&identity.email, context.address);
@@ -138,7 +138,7 @@ impl Service {
             return Err(unavailable());
         }
         let mut counted = self.limits.request(context.address).await?;
-        counted.push(self.limits.reset(email.as_str()).await?);
+        counted.extend(self.limits.reset(email.as_str(), context.address).await?);
         let request = ResetRequest { email, hook, client: client(context.address), counted };
         self.resets.add(request).map_err(|error| self.failure(&error))?;
         // The same response, at the same time, whether or not there is such a user.

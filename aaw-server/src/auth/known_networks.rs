@@ -11,7 +11,7 @@ const GENERATION_SIZE: usize = 32 << 10;
 
 /// The networks of one address: those that were used last. A user with a /48 network of IPv6 can log in from 65 536 networks,
 /// which must not push out those of others.
-const MAX_NETWORKS: usize = 8;
+pub(super) const MAX_NETWORKS: usize = 8;
 
 /// For each e-mail address the networks from which a log-in with it has succeeded last. To push out those of others, a client
 /// needs as many users as a generation has entries, and each of them takes a registration, with the hash of its password.

@@ -100,6 +100,7 @@ impl AttemptLimiter {
     }
 
     /// Counts an attempt at once, whatever its result will be.
+    #[cfg(test)]
     pub(super) async fn count(&self, key: impl Hash) -> Result<CountedAttempt, RateLimited> {
         self.reserve(key).await.map(AttemptGuard::count)
     }

@@ -12,6 +12,7 @@
 //! A success empties the pair's count, as NIST SP 800-63B asks in the same section.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::config::Auth;
 use super::known_networks::KnownNetworks;
@@ -23,7 +24,7 @@ pub(super) struct LogInLimits {
     by_network: NetworkLimiter,
     by_pair: AttemptLimiter,
     by_email: AttemptLimiter,
-    known: KnownNetworks,
+    known: Arc<KnownNetworks>,
 }
 
 /// A log-in that runs. Dropping it counts it as failed in each bucket.
@@ -36,12 +37,12 @@ pub(super) struct LogInAttempt {
 }
 
 impl LogInLimits {
-    pub(super) fn new(config: &Auth) -> Self {
+    pub(super) fn new(config: &Auth, known: Arc<KnownNetworks>) -> Self {
         Self {
             by_network: NetworkLimiter::new(config.failed_logins_per_ip),
             by_pair: AttemptLimiter::new(config.failed_logins_per_email_and_ip),
             by_email: AttemptLimiter::new(config.failed_logins_per_email),
-            known: KnownNetworks::new(),
+            known,
         }
     }
 
@@ -96,6 +97,10 @@ mod tests {
     struct NoStore;
     impl Store for NoStore {}
 
+    fn new(config: &Auth) -> LogInLimits {
+        LogInLimits::new(config, Arc::new(KnownNetworks::new()))
+    }
+
     fn peer(n: u8) -> Option<IpAddr> {
         Some(IpAddr::from([192, 0, 2, n]))
     }
@@ -106,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_network_that_guesses_uses_up_its_own_bucket_only() {
-        let limits = LogInLimits::new(&Auth::new(NoStore));
+        let limits = new(&Auth::new(NoStore));
         let mut tried = 0;
         while fail(&limits, 1).await {
             tried += 1;
@@ -121,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn networks_together_use_up_the_bucket_of_the_address_but_not_for_known_ones() {
-        let limits = LogInLimits::new(&Auth::new(NoStore));
+        let limits = new(&Auth::new(NoStore));
         limits.attempt("ada@example.com", peer(200)).await.unwrap().succeed();
         limits.succeeded("ada@example.com", peer(200));
         let mut tried = 0;
@@ -149,7 +154,7 @@ mod tests {
             failed_logins_per_ip: RateLimit::new(2, Duration::from_secs(1000)),
             ..Auth::new(NoStore)
         };
-        let limits = LogInLimits::new(&config);
+        let limits = new(&config);
         assert!(fail(&limits, 1).await);
         for _ in 0..10 {
             assert!(!fail(&limits, 1).await);
@@ -161,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_success_forgets_the_failures_of_its_pair() {
-        let limits = LogInLimits::new(&Auth::new(NoStore));
+        let limits = new(&Auth::new(NoStore));
         for _ in 0..5 {
             for _ in 0..9 {
                 assert!(fail(&limits, 1).await);
@@ -178,7 +183,7 @@ mod tests {
             failed_logins_per_ip: RateLimit::new(2, Duration::from_secs(1000)),
             ..Auth::new(NoStore)
         };
-        let limits = LogInLimits::new(&config);
+        let limits = new(&config);
         let running = limits.attempt("ada@example.com", peer(1)).await.unwrap();
         for _ in 0..5 {
             // It waits for the bucket of the address, after it has taken from the other two.

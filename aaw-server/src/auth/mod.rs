@@ -43,6 +43,7 @@
 // - `identity_change`: attributes a handler's log-in or log-out to its call
 // - `limits`: rate limits
 // - `log_in_limits`: which of them a log-in counts in
+// - `reset_limits`: which of them a request for a password reset counts in
 // - `known_networks`: from where users have logged in lately
 // - `generations`: a bounded map that forgets what was not used lately
 // - `body`: reads the bodies of the built-in events
@@ -74,6 +75,7 @@ mod own_log_ins;
 mod password;
 #[cfg(feature = "auth-sqlite")]
 mod password_hasher;
+mod reset_limits;
 mod reset_requests;
 mod service;
 mod session;

@@ -44,7 +44,7 @@ impl NetworkLimiter {
         Ok(NetworkAttempt { network: by_network, site: by_site })
     }
 
-    /// As [`AttemptLimiter::count`]. Returns the limits in which the attempt has counted.
+    /// Counts an attempt at once, whatever its result will be. Returns the limits in which it has counted.
     pub(super) async fn count(&self, network: ClientNetwork) -> Result<Vec<CountedAttempt>, RateLimited> {
         let attempt = self.reserve(network).await?;
         Ok(attempt.guards().map(AttemptGuard::count).collect())

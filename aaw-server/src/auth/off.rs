@@ -18,6 +18,7 @@ mod session_scope;
 mod session_slot;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ impl Service {
         match *self {}
     }
 
-    pub(crate) async fn bearer(&self, _token: &str) -> Result<SessionGuard, Failure> {
+    pub(crate) async fn bearer(&self, _token: &str, _client: Option<IpAddr>) -> Result<SessionGuard, Failure> {
         match *self {}
     }
 

@@ -1,5 +1,7 @@
 //! The store of an application that logs its callers in itself.
 
+use std::net::IpAddr;
+
 use super::config::Auth;
 use super::store::{Store, StoreFuture, StoredSession};
 use super::token::TokenHash;
@@ -11,7 +13,7 @@ struct OwnLogIns;
 
 impl Store for OwnLogIns {
     /// The tokens of sessions that belong to connections resume nothing. Clients forget one that has ended.
-    fn resume(&self, _session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, _session: TokenHash, _client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async { Ok(None) })
     }
 

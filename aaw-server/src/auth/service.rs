@@ -15,9 +15,11 @@ use tokio::task::JoinHandle;
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::Auth;
 use super::expiry::time_after;
-use super::limits::{AttemptLimiter, CountedAttempt, RateLimited};
+use super::known_networks::KnownNetworks;
+use super::limits::{CountedAttempt, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::network_limits::NetworkLimiter;
+use super::reset_limits::ResetLimits;
 use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
@@ -55,7 +57,7 @@ pub(crate) struct Service {
 pub(super) struct RateLimits {
     log_ins: LogInLimits,
     requests_per_ip: NetworkLimiter,
-    resets_per_email: AttemptLimiter,
+    resets: ResetLimits,
 }
 
 /// A log-in for which the store has not responded yet.
@@ -85,12 +87,13 @@ struct LogInResponse<'a> {
 impl Service {
     /// Starts authentication, with a task that ends expired sessions until the service is dropped.
     pub(crate) fn start(config: Auth) -> Arc<Self> {
+        let known = Arc::new(KnownNetworks::new());
         let service = Arc::new(Self {
             registry: Arc::default(),
             limits: RateLimits {
-                log_ins: LogInLimits::new(&config),
+                log_ins: LogInLimits::new(&config, Arc::clone(&known)),
                 requests_per_ip: NetworkLimiter::new(config.requests_per_ip),
-                resets_per_email: AttemptLimiter::new(config.resets_per_email),
+                resets: ResetLimits::new(&config, known),
             },
             resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
             health: StoreHealth::new(),
@@ -100,6 +103,14 @@ impl Service {
         if service.config.allow_registration {
             tracing::info!(
                 "registration is open: anyone who can reach this server can add a user (--registration off closes it)"
+            );
+        }
+        let valid_resets = service.config.valid_resets();
+        if valid_resets > Auth::MAX_VALID_RESETS {
+            tracing::warn!(
+                valid_resets,
+                max = Auth::MAX_VALID_RESETS,
+                "a stranger can void the password reset that a user has received: the limits allow too many in reset_lifetime"
             );
         }
         tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
@@ -115,21 +126,23 @@ impl Service {
         }
     }
 
-    /// Returns the session of a bearer token.
+    /// Returns the session of a bearer token that a client at this address has sent.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
-    pub(crate) async fn bearer(&self, token: &str) -> Result<SessionGuard, Failure> {
-        self.resume(token, None).await
+    pub(crate) async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<SessionGuard, Failure> {
+        self.resume(token, client, None).await
     }
 
-    /// Returns the session that the store has for a token.
+    /// Returns the session that the store has for a token. Tokens that resume nothing count in no limit: they cannot be
+    /// guessed, and a limit would let a client keep the sessions of others at its address from being resumed.
     pub(super) async fn resume(
         &self,
         token: &str,
+        client: Option<IpAddr>,
         observer: Option<Weak<dyn SessionObserver>>,
     ) -> Result<SessionGuard, Failure> {
         let token = TokenHash::parse(token).ok_or_else(session_expired)?;
         let claim = self.registry.claim(token, observer);
-        let stored = self.config.store.resume(token).await.map_err(|error| self.failure(&error))?;
+        let stored = self.config.store.resume(token, client).await.map_err(|error| self.failure(&error))?;
         let guard = stored.and_then(|stored| claim.activate(stored.identity, stored.expires));
         guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
@@ -277,7 +290,7 @@ impl Service {
     async fn reload_sessions(&self) -> bool {
         let mut is_complete = true;
         for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
-            match self.config.store.resume(session.token()).await {
+            match self.config.store.resume(session.token(), None).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),
                 // A store that is temporarily unavailable ends no sessions.
@@ -324,9 +337,9 @@ impl RateLimits {
         }
     }
 
-    /// Counts a password reset for this e-mail address.
-    pub(super) async fn reset(&self, email: &str) -> Result<CountedAttempt, Failure> {
-        self.resets_per_email.count(email).await.map_err(too_many)
+    /// Counts a request for a password reset for this e-mail address.
+    pub(super) async fn reset(&self, email: &str, peer: Option<IpAddr>) -> Result<Vec<CountedAttempt>, Failure> {
+        self.resets.count(email, peer).await.map_err(too_many)
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore
 //! does not wait for writes, not even for one that waits for another program's lock. The queue of each thread is
-//! bounded.
+//! bounded, and in it clients take turns.
 //!
 //! A change that was reported as done is on the disk: the database is in WAL mode with `synchronous=FULL`, and each
 //! operation checks that its file has not been deleted or replaced ([`database_file`]).
 
 mod addresses;
 mod database_file;
+mod job_queue;
 mod open;
 mod role;
 mod statements;
@@ -19,6 +20,7 @@ mod timestamp;
 mod user;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +38,7 @@ use database_file::DatabaseFile;
 pub use open::StoreOpenError;
 use role::Role;
 use statements::NewReset;
-use thread::DatabaseThread;
+use thread::{Caller, DatabaseThread};
 use timestamp::{now, to_millis};
 pub use user::User;
 
@@ -187,7 +189,8 @@ impl SqliteStore {
         session: NewSession,
     ) -> Result<Option<LogInAttempt>, StoreError> {
         let Credentials { email, password } = credentials;
-        let account = self.read(move |db| statements::account(db, &email)).await?;
+        let caller = Caller::limited(session.client);
+        let account = self.read_for(caller, move |db| statements::account(db, &email)).await?;
         let hash = account.as_ref().map(|account| &*account.password_hash);
         let passwords = self.passwords.for_client(session.client);
         let matching = passwords.verify_hash(password.clone(), hash).await?;
@@ -200,7 +203,7 @@ impl SqliteStore {
         let now = now();
         let write =
             move |db: &mut Connection| statements::start_session(db, &account, new_hash.as_deref(), &session, now);
-        Ok(Some(self.write(write).await?.map_or(LogInAttempt::PasswordChanged, LogInAttempt::Started)))
+        Ok(Some(self.write_for(caller, write).await?.map_or(LogInAttempt::PasswordChanged, LogInAttempt::Started)))
     }
 
     /// Writes a change of a user that affects sessions in use, so that [`Store::has_changed`] reports it.
@@ -218,18 +221,36 @@ impl SqliteStore {
         .await
     }
 
+    /// Reads for the program itself.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.reader.run(work).await
+        self.read_for(Caller::PROGRAM, work).await
     }
 
+    async fn read_for<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reader.run(caller, work).await
+    }
+
+    /// Writes for the program itself.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(work).await
+        self.write_for(Caller::PROGRAM, work).await
+    }
+
+    async fn write_for<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(caller, work).await
     }
 }
 
@@ -239,13 +260,14 @@ impl Store for SqliteStore {
             let Credentials { email, password } = credentials;
             // Checked before hashing, to fail cheaply: the response reveals the address in any case. The write checks
             // again.
-            let address = email.clone();
-            if self.read(move |db| statements::account(db, &address)).await?.is_some() {
+            let (address, caller) = (email.clone(), Caller::limited(session.client));
+            if self.read_for(caller, move |db| statements::account(db, &address)).await?.is_some() {
                 return Err(StoreError::EmailTaken);
             }
             let hash = self.passwords.for_client(session.client).hash(password).await?;
             let now = now();
-            let added = self.write(move |db| statements::register(db, &email, &hash, &session, now)).await?;
+            let register = move |db: &mut Connection| statements::register(db, &email, &hash, &session, now);
+            let added = self.write_for(caller, register).await?;
             added.map(StartedSession::new).ok_or(StoreError::EmailTaken)
         })
     }
@@ -267,17 +289,19 @@ impl Store for SqliteStore {
     fn authenticate(&self, identity: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let now = now();
-            self.write(move |db| statements::authenticate(db, identity, &session, now)).await
+            let authenticate = move |db: &mut Connection| statements::authenticate(db, identity, &session, now);
+            // How often a handler does this is up to the application.
+            self.write_for(Caller::unlimited(session.client), authenticate).await
         })
     }
 
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, session: TokenHash, client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         let now = now();
-        Box::pin(self.read(move |db| statements::session(db, &session, now)))
+        Box::pin(self.read_for(Caller::unlimited(client), move |db| statements::session(db, &session, now)))
     }
 
     fn end(&self, session: TokenHash) -> StoreFuture<'_, ()> {
-        Box::pin(self.write(move |db| statements::end(db, &session)))
+        Box::pin(self.write_for(Caller::unlimited(None), move |db| statements::end(db, &session)))
     }
 
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
@@ -294,12 +318,14 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let requested_at = now();
             // Checked before hashing, so that a request without a valid token is cheap. The write checks again.
-            if !self.read(move |db| statements::has_reset(db, &reset, requested_at)).await? {
+            let caller = Caller::limited(session.client);
+            if !self.read_for(caller, move |db| statements::has_reset(db, &reset, requested_at)).await? {
                 return Ok(None);
             }
             let hash = self.passwords.for_client(session.client).hash(new).await?;
             let now = now();
-            self.write(move |db| statements::set_password(db, &reset, &hash, &session, now)).await
+            let set = move |db: &mut Connection| statements::set_password(db, &reset, &hash, &session, now);
+            self.write_for(caller, set).await
         })
     }
 

@@ -70,9 +70,13 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op((identity, session))
     }
 
-    /// Returns the session with this token; `None` if it does not exist or has ended.
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
-        unsupported_op(session)
+    /// Returns the session with this token; `None` if it does not exist or has ended. `client` is the address of the client
+    /// that has sent the token, if it is known, and `None` for the server itself, which reads sessions in use again.
+    ///
+    /// The server does not limit how often a client sends a token that resumes nothing: a token cannot be guessed. A store
+    /// should therefore be fair between clients, so that one with thousands of such calls in flight delays no others.
+    fn resume(&self, session: TokenHash, client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
+        unsupported_op((session, client))
     }
 
     /// Ends a session. Succeeds if it does not exist.
@@ -80,8 +84,9 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op(session)
     }
 
-    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid, at least the newest
-    /// few: otherwise anyone who asks for a reset voids the one that the user has received. Returns `None` if there is no
+    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid until they expire:
+    /// otherwise anyone who asks for a reset voids the one that the user has received. The server's limits bound their number,
+    /// to [`Auth::valid_resets`](super::Auth::valid_resets). Returns `None` if there is no
     /// such user. The operation runs after its caller has received the response, so its duration reveals nothing. After a
     /// failure it is called again with the same token, which may have been stored nevertheless.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {

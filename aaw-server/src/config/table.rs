@@ -91,6 +91,7 @@ macro_rules! __config_table {
                 failed_logins_per_ip: restart, Rate;
                 requests_per_ip: restart, Rate;
                 resets_per_email: restart, Rate;
+                resets_per_email_and_ip: restart, Rate;
             }
         }
     };

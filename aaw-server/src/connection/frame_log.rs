@@ -1,6 +1,6 @@
 //! Logs the messages of a connection, at the level `trace`.
 
-use aaw_protocol::redact::FramePreview;
+use aaw_protocol::redact::{FramePreview, unknown_event_frame};
 use aaw_protocol::websocket::{FrameBuffer, Message, Opcode};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, trace};
@@ -8,11 +8,11 @@ use tracing::{Level, trace};
 /// The target of these lines. Documented, since filters name it.
 const TARGET: &str = "aaw_server::frames";
 
-/// Logs a message that was read.
+/// Logs a message that was read. Of a call whose event does not exist, its body is left out: it may be a misspelt log-in.
 #[inline]
-pub(super) fn received(message: &Message<'_>) {
+pub(super) fn received(message: &Message<'_>, exists: impl FnOnce(&str) -> bool) {
     if LevelFilter::current() >= Level::TRACE {
-        log_received(message);
+        log_received(message, exists);
     }
 }
 
@@ -23,9 +23,14 @@ pub(super) fn sent(frames: &FrameBuffer, logged: usize) -> usize {
 }
 
 #[cold]
-fn log_received(message: &Message<'_>) {
+fn log_received(message: &Message<'_>, exists: impl FnOnce(&str) -> bool) {
     match message {
-        Message::Text(text) => trace!(target: TARGET, bytes = text.len(), "received {}", FramePreview(text)),
+        // Other targets may be at this level.
+        Message::Text(_) if !tracing::enabled!(target: TARGET, Level::TRACE) => {}
+        Message::Text(text) => match unknown_event_frame(text, exists) {
+            Some(shown) => trace!(target: TARGET, bytes = text.len(), "received {shown}"),
+            None => trace!(target: TARGET, bytes = text.len(), "received {}", FramePreview(text)),
+        },
         Message::Binary(data) => trace!(target: TARGET, bytes = data.len(), "received a binary message"),
         Message::Ping(_) => trace!(target: TARGET, "received a ping"),
         Message::Pong(_) => trace!(target: TARGET, "received a pong"),

@@ -148,7 +148,7 @@ impl ConnectionState {
     }
 
     fn handle_message(&mut self, now: Instant, message: Message<'_>) {
-        frame_log::received(&message);
+        frame_log::received(&message, |event| self.dispatch.has_event(event));
         self.protocol.handle_sign_of_life(now);
         match message {
             Message::Text(text) => {

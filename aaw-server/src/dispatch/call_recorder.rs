@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use aaw_protocol::redact::{redact, redact_failure};
+use aaw_protocol::redact::{body_shape, redact, redact_failure};
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Failure, Shortened};
 use uuid::Uuid;
@@ -40,12 +40,22 @@ impl CallRecorder {
         is_built_in: bool,
         caller: &CallContext,
     ) -> Self {
-        let unlisted = if is_built_in { CallKind::Unary } else { CallKind::Unknown };
+        let kind = match event {
+            Some(event) => event.kind.into(),
+            None if is_built_in => CallKind::Unary,
+            None => CallKind::Unknown,
+        };
+        let body = match redact(name, body) {
+            Some(redacted) => redacted,
+            // It may be a misspelt log-in.
+            None if kind == CallKind::Unknown => body_shape(body),
+            None => body.to_owned(),
+        };
         Self {
             hook: Arc::clone(hook),
             event: Shortened(name).to_string(),
-            body: redact(name, body).unwrap_or_else(|| body.to_owned()),
-            kind: event.map_or(unlisted, |event| event.kind.into()),
+            body,
+            kind,
             connection: caller.id,
             client_key: caller.client_key.clone(),
             started: Instant::now(),

@@ -278,6 +278,11 @@ impl Dispatch {
         }
     }
 
+    /// Returns whether a module has the event, or it is built in.
+    pub(crate) fn has_event(&self, name: &str) -> bool {
+        self.registry.load().get(name).is_some() || self.has_built_in(name)
+    }
+
     fn has_built_in(&self, name: &str) -> bool {
         is_reserved(name) && self.auth.is_some() && Service::is_built_in(name)
     }

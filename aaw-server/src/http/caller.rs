@@ -22,10 +22,11 @@ pub(super) async fn identify(
     uri: &Uri,
     headers: HeaderMap,
 ) -> Result<Arc<EventCaller>, HttpError> {
+    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     // Otherwise the header is the events' own, in whatever form.
     let session = match shared.dispatch.auth.as_ref().filter(|auth| auth.has_bearer_tokens()) {
         Some(auth) => match request::bearer(&headers)? {
-            Some(token) => Some(auth.bearer(token).await?),
+            Some(token) => Some(auth.bearer(token, address).await?),
             None => None,
         },
         None => None,
@@ -33,7 +34,6 @@ pub(super) async fn identify(
     let session = SessionSlot::for_request(session);
     let handshake = guard.map_or(Ok(None), |guard| guard.keep_handshake(version, uri, headers));
     let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
-    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     let context = CallContext { id: new_request_id(), client_key: None, address, session, handshake };
     Ok(EventCaller::for_request(Arc::clone(&shared.host_services), context))
 }

@@ -1,5 +1,6 @@
 //! Authentication: registering, logging in, sessions and their ends, password resets, over WebSockets and HTTP.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -189,8 +190,12 @@ async fn without_a_hook_every_reset_request_fails_as_not_configured() {
 async fn a_store_without_an_operation_makes_its_event_unreachable() {
     struct Nothing;
     impl Store for Nothing {}
-    let resets_per_email = RateLimit::new(1_000_000, Duration::from_secs(1));
-    let auth = Auth { resets_per_email, ..Auth::new(Nothing).on_password_reset(|_| async { Ok(()) }) };
+    let rate = RateLimit::new(1_000_000, Duration::from_secs(1));
+    let auth = Auth {
+        resets_per_email: rate,
+        resets_per_email_and_ip: rate,
+        ..Auth::new(Nothing).on_password_reset(|_| async { Ok(()) })
+    };
     let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
     let mut client = server.v1().await;
     let missing = r#"{"error":"Auth is not set up via aaw","code":"unreachable"}"#;
@@ -820,7 +825,8 @@ async fn failed_log_ins_of_one_peer_are_limited_and_successful_ones_are_not_coun
 
 #[tokio::test]
 async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
-    let auth_server = start_with(|auth| auth.resets_per_email = RateLimit::new(2, Duration::from_secs(100))).await;
+    let auth_server =
+        start_with(|auth| auth.resets_per_email_and_ip = RateLimit::new(2, Duration::from_secs(100))).await;
     let (mut ada, ..) = auth_server.ada().await;
     for email in ["ada@example.com", "nobody@example.com"] {
         let body = json!({ "email": email }).to_string();
@@ -830,6 +836,35 @@ async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
         assert_eq!(ada.call("aaw/password/request-reset", &body).await.value()["code"], "busy");
     }
     until("both to be delivered", || auth_server.resets.lock().unwrap().len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_requests_resets_does_not_keep_the_owner_from_it() {
+    let auth_server = start().await;
+    auth_server.ada().await;
+    let request = "aaw/password/request-reset";
+    let mut stranger = auth_server.server.v1_from(2).await;
+    for _ in 0..3 {
+        stranger.call(request, ADA).await.assert_eq(r#"{"ok":true}"#);
+    }
+    let refused = stranger.call(request, ADA).await.value();
+    assert_eq!(refused["code"], "busy");
+    assert!((295..=300).contains(&refused["data"]["retry_after"].as_u64().unwrap()), "{refused}");
+    // Networks together have a limit, and the owner's is none of them.
+    for host in 3..20 {
+        let mut stranger = auth_server.server.v1_from(host).await;
+        while stranger.call(request, ADA).await.0 == r#"{"ok":true}"# {}
+    }
+    until("those of five networks", || auth_server.resets.lock().unwrap().len() == 15).await;
+    let mut elsewhere = auth_server.server.v1_from(100).await;
+    assert_eq!(elsewhere.call(request, ADA).await.value()["code"], "busy");
+    let mut owner = auth_server.server.v1().await;
+    owner.call(request, ADA).await.assert_eq(r#"{"ok":true}"#);
+    until("the owner's", || auth_server.resets.lock().unwrap().len() == 16).await;
+    // None has voided another.
+    let tokens: Vec<_> = auth_server.resets.lock().unwrap().iter().map(|reset| reset.token.clone()).collect();
+    let set = json!({ "token": tokens[0].as_str(), "password": "xxxxxx" }).to_string();
+    logged_in(&owner.call("aaw/password/set-new", &set).await.value());
 }
 
 #[tokio::test]
@@ -957,9 +992,9 @@ impl Store for ControlledStore {
         })
     }
 
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, session: TokenHash, client: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async move {
-            let stored = self.inner.resume(session).await;
+            let stored = self.inner.resume(session, client).await;
             self.wait().await?;
             stored
         })
@@ -1146,7 +1181,7 @@ impl Store for OneUser {
         Box::pin(async { Ok(StartedSession::new(Identity::new("1", "ada@example.com"))) })
     }
 
-    fn resume(&self, _: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+    fn resume(&self, _: TokenHash, _: Option<IpAddr>) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async {
             match self.failures.try_acquire() {
                 Ok(failure) => {

@@ -69,7 +69,8 @@ async fn a_record_contains_the_error() {
 async fn a_rejected_call_has_a_record() {
     let failed = |code: &str, error: &str| json!({"error": error, "code": code});
     let error = failed("unknown_event", "Unknown event: unknown_name");
-    check("unknown_name", "[1]", json!({"kind": "unknown", "body": [1], "error": error})).await;
+    let shape = "[redacted array of 3 bytes]";
+    check("unknown_name", "[1]", json!({"kind": "unknown", "body": shape, "error": error})).await;
     let error = failed("bad_body", "The body does not fit: missing field `name`");
     check("typed", r#"{"id":1}"#, json!({"kind": "unary", "body": {"id": 1}, "error": error})).await;
     let error = failed("unreachable", "Authentication is not enabled — auth/secret is unreachable");
@@ -133,14 +134,24 @@ async fn secrets_in_bodies_of_built_in_events_are_redacted() {
 
 #[tokio::test]
 async fn fields_with_a_secret_name_are_redacted_in_the_records_of_all_events() {
-    // A misspelt log-in.
-    let body = r#"{"email":"a@b","Password":"hunter2","list":[{"api_key":["hunter2"]}]}"#;
-    let redacted = json!({"email": "a@b", "Password": "[redacted]", "list": [{"api_key": "[redacted]"}]});
-    let error = json!({"error": "Unknown event: login", "code": "unknown_event"});
-    check("login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
-    let own = json!({"password": "hunter2", "name": "Ada"});
-    let redacted = json!({"password": "[redacted]", "name": "Ada"});
+    let own = json!({"password": "hunter2", "name": "Ada", "list": [{"newPass": ["hunter2"], "compass": 90}]});
+    let redacted = json!({"password": "[redacted]", "name": "Ada", "list": [{"newPass": "[redacted]", "compass": 90}]});
     check("echo", &own.to_string(), json!({"kind": "unary", "body": redacted, "result": redacted})).await;
+}
+
+#[tokio::test]
+async fn of_the_body_of_an_unknown_event_only_type_and_size_are_recorded() {
+    // Misspelt log-ins.
+    let error = json!({"error": "Unknown event: login", "code": "unknown_event"});
+    for (body, shape) in [
+        (r#"["ada","hunter2"]"#, json!("[redacted array of 17 bytes]")),
+        (r#""hunter2""#, json!("[redacted string of 9 bytes]")),
+        (r#"{"email":"a@b","Kennung":"hunter2"}"#, json!("[redacted object of 35 bytes]")),
+        ("12345678", json!("[redacted number of 8 bytes]")),
+        ("null", Value::Null),
+    ] {
+        check("login", body, json!({"kind": "unknown", "body": shape, "error": error})).await;
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,7 @@ async fn frames_are_logged_at_trace_without_secrets() {
     let registered = client.call("aaw/register", r#"{"email":"a@b.example","password":"hunter2-secret"}"#).await;
     let token = registered.value()["token"].as_str().expect("a token").to_owned();
     client.call("aaw/resume", &json!({ "token": token }).to_string()).await;
+    client.call("login", r#"["ada","hunter2-secret"]"#).await;
     client.send(r#"["aaw/login",{"password":"hunter2-secret"#).await;
     client.next().await;
     let connection = client.connection.clone();
@@ -131,6 +132,7 @@ async fn frames_are_logged_at_trace_without_secrets() {
     server.line(&["received", "aaw/register", "a@b.example", "[redacted]"]).await;
     server.line(&["sent", "aaw/register", "[redacted]"]).await;
     server.line(&["received", "aaw/resume", "[redacted]"]).await;
+    server.line(&["received", "[redacted array of 24 bytes]"]).await;
     server.line(&["sent", "aaw/welcome", &connection]).await;
     let stderr = server.process.stderr();
     assert!(!stderr.contains("hunter2-secret") && !stderr.contains(&token), "{stderr}");

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use super::timestamp::{from_millis, to_millis};
 use super::user::User;
+use crate::auth::config::Auth;
 use crate::auth::email::Email;
 use crate::auth::store::{NewSession, StartedSession, StoredSession};
 use crate::auth::token::TokenHash;
@@ -12,10 +13,9 @@ use crate::auth::token::TokenHash;
 /// The maximum number of sessions of one user; a new session ends the oldest.
 const MAX_SESSIONS_PER_USER: i64 = 4096;
 
-/// The maximum number of resets of one address that are valid at the same time; a new one ends the oldest. The default
-/// limits, [`Auth::resets_per_email`](crate::auth::Auth::resets_per_email), allow 7 in the 20 minutes that one lasts: so
-/// no request of a stranger voids the reset that the owner of the address has received.
-const MAX_RESETS_PER_EMAIL: i64 = 8;
+/// The maximum number of resets of one address that are valid at the same time; a new one ends the oldest. Not below what the
+/// limits allow: otherwise a stranger could void the reset that the owner of the address has received.
+const MAX_RESETS_PER_EMAIL: i64 = Auth::MAX_VALID_RESETS as i64;
 
 /// The maximum number of expired rows that one write deletes.
 const MAX_EXPIRED_PER_WRITE: i64 = 64;

@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::addresses::AddressCollision;
 use super::*;
-use crate::auth::PasswordHasherConfig;
 use crate::auth::password_hasher::hash_as_sent;
 use crate::auth::token::{TokenHash, random_token};
+use crate::auth::{Auth, PasswordHasherConfig};
 
 struct StoreFolder(tempfile::TempDir);
 
@@ -60,11 +61,11 @@ async fn users_and_sessions_persist_when_the_store_is_reopened() {
     let id = store.register(ada("x"), first).await.unwrap().identity.id;
     drop(store);
     let store = folder.store().await;
-    assert_eq!(store.resume(first.token).await.unwrap().unwrap().identity, Identity::new(&id, "ada@example.com"));
+    assert_eq!(store.resume(first.token, None).await.unwrap().unwrap().identity, Identity::new(&id, "ada@example.com"));
     assert_eq!(store.log_in(ada("x"), second).await.unwrap().identity.id, id);
     store.end(first.token).await.unwrap();
-    assert!(store.resume(first.token).await.unwrap().is_none());
-    assert!(store.resume(second.token).await.unwrap().is_some());
+    assert!(store.resume(first.token, None).await.unwrap().is_none());
+    assert!(store.resume(second.token, None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -127,13 +128,13 @@ async fn while_another_program_holds_the_lock_reads_succeed_and_writes_fail_comp
         async move { store.log_in(ada("x"), second).await }
     });
     // A read does not wait behind the write.
-    assert!(store.resume(first.token).await.unwrap().is_some());
+    assert!(store.resume(first.token, None).await.unwrap().is_some());
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     let failed = waiting.await.unwrap().unwrap_err();
     assert!(matches!(&failed, StoreError::Failed(what) if what.contains("locked")), "{failed}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     lock.rollback().unwrap();
-    assert!(store.resume(second.token).await.unwrap().is_none(), "the failed write left nothing behind");
+    assert!(store.resume(second.token, None).await.unwrap().is_none(), "the failed write left nothing behind");
     store.log_in(ada("x"), second).await.unwrap();
 }
 
@@ -151,8 +152,8 @@ async fn a_log_in_fails_if_the_password_changes_while_it_is_verified() {
     assert_eq!(started.ended, [old.token]);
     let late_start = store.write(move |db| statements::start_session(db, &account, None, &late, now())).await.unwrap();
     assert!(late_start.is_none());
-    assert!(store.resume(late.token).await.unwrap().is_none());
-    assert!(store.resume(set.token).await.unwrap().is_some());
+    assert!(store.resume(late.token, None).await.unwrap().is_none());
+    assert!(store.resume(set.token, None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -179,16 +180,21 @@ async fn the_newest_resets_of_an_address_are_valid_and_one_that_is_used_voids_th
     let folder = StoreFolder::new();
     let store = folder.store().await;
     store.register(ada("old"), session()).await.unwrap();
-    let mut resets = Vec::new();
-    for n in 0..9 {
-        resets.push(request(&store, 60 + n).await);
-    }
+    let mut resets = vec![request(&store, 60).await, request(&store, 61).await];
+    let max = Auth::MAX_VALID_RESETS as i64;
+    let fill = move |db: &mut Connection| {
+        let sql = "WITH RECURSIVE n(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+                   INSERT INTO resets SELECT randomblob(32), 'ada@example.com', ? FROM n";
+        db.execute(sql, [max, to_millis(SystemTime::now() + Duration::from_secs(62))])
+    };
+    assert_eq!(store.write(fill).await.unwrap() as i64, max - 2);
+    let has = async |reset| store.read(move |db| statements::has_reset(db, &reset, now())).await.unwrap();
+    assert!(has(resets[0]).await, "there are as many as may be");
+    resets.push(request(&store, 63).await);
+    assert!(!has(resets[0]).await, "there are as many newer ones");
     let set = |reset| store.set_password(reset, Password::new("new"), session());
-    assert!(set(resets[0]).await.unwrap().is_none(), "there are eight newer ones");
     assert!(set(resets[1]).await.unwrap().is_some());
-    for reset in &resets[2..] {
-        assert!(set(*reset).await.unwrap().is_none());
-    }
+    assert!(!has(resets[2]).await);
 }
 
 #[tokio::test]
@@ -307,7 +313,7 @@ async fn users_can_be_added_listed_and_removed() {
     let users = store.users().await.unwrap();
     assert_eq!((users.len(), &users[0].identity, users[0].sessions), (1, &added, 1));
     assert!(store.remove_user(email()).await.unwrap());
-    assert!(store.resume(kept.token).await.unwrap().is_none());
+    assert!(store.resume(kept.token, None).await.unwrap().is_none());
     assert!(matches!(store.log_in(ada("x"), session()).await, Err(StoreError::InvalidCredentials)));
 }
 
@@ -392,7 +398,7 @@ async fn older_addresses_get_their_normal_form_when_the_store_is_opened() {
         assert_eq!(id_of(&store, email, "correct").await.as_deref(), Some("1"));
     }
     // Sessions and resets are kept.
-    assert_eq!(store.resume(kept.token).await.unwrap().unwrap().identity.email, COMPOSED);
+    assert_eq!(store.resume(kept.token, None).await.unwrap().unwrap().identity.email, COMPOSED);
     assert!(store.set_password(reset, Password::new("battery"), session()).await.unwrap().is_some());
     assert_eq!(id_of(&store, DECOMPOSED, "battery").await.as_deref(), Some("1"));
 }
@@ -461,8 +467,8 @@ async fn a_changed_password_ends_the_sessions_and_resets_of_its_user_only() {
     store.request_reset(email(), reset, SystemTime::now() + Duration::from_secs(60)).await.unwrap().unwrap();
     assert!(store.change_password(email(), Password::new("new")).await.unwrap());
     assert!(store.has_changed().await.unwrap());
-    assert!(store.resume(old.token).await.unwrap().is_none());
-    assert!(store.resume(bobs.token).await.unwrap().is_some());
+    assert!(store.resume(old.token, None).await.unwrap().is_none());
+    assert!(store.resume(bobs.token, None).await.unwrap().is_some());
     assert!(store.set_password(reset, Password::new("x"), session()).await.unwrap().is_none());
     assert!(matches!(store.log_in(ada("old"), session()).await, Err(StoreError::InvalidCredentials)));
     store.log_in(ada("new"), session()).await.unwrap();
@@ -486,7 +492,7 @@ async fn assert_all_unavailable(store: &SqliteStore, words: &[&str]) {
     assert_unavailable(store.register(of("new@example.com", "x"), session()).await, words);
     assert_unavailable(store.log_in(ada("x"), session()).await, words);
     assert_unavailable(store.authenticate(Identity::new("7", "bot"), session()).await, words);
-    assert_unavailable(store.resume(token).await, words);
+    assert_unavailable(store.resume(token, None).await, words);
     assert_unavailable(store.end(token).await, words);
     assert_unavailable(store.request_reset(email(), token, expires).await, words);
     assert_unavailable(store.set_password(token, Password::new("x"), session()).await, words);
@@ -507,7 +513,7 @@ async fn a_deleted_file_is_noticed_and_used_again_when_it_is_back() {
     assert!(!folder.file().exists(), "no empty file takes its place: anyone could register its users");
     std::fs::rename(&aside, folder.file()).unwrap();
     store.health().await.unwrap();
-    assert!(store.resume(before.token).await.unwrap().is_some());
+    assert!(store.resume(before.token, None).await.unwrap().is_some());
     store.log_in(ada("x"), session()).await.unwrap();
     assert!(store.register(of("new@example.com", "x"), session()).await.is_ok(), "nothing was written before");
 }
@@ -582,7 +588,7 @@ async fn a_disk_that_cannot_be_written_is_unavailable_until_it_can() {
     assert_unavailable(store.register(of("bob@example.com", "x"), session()).await, &words);
     assert_unavailable(store.health().await, &words);
     // What only reads goes on.
-    assert!(store.resume(before.token).await.unwrap().is_some());
+    assert!(store.resume(before.token, None).await.unwrap().is_some());
     set("query_only", 0).await;
     store.health().await.unwrap();
     store.register(of("bob@example.com", "x"), session()).await.unwrap();
@@ -640,7 +646,7 @@ async fn a_check_reads_the_file_and_damage_lasts_until_a_restart() {
     store.register(ada("x"), session).await.unwrap();
     store.write(|db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await.unwrap();
     store.health().await.unwrap();
-    assert!(store.resume(session.token).await.unwrap().is_some());
+    assert!(store.resume(session.token, None).await.unwrap().is_some());
     // Without opening it twice: closing it would release the locks of SQLite.
     let file = std::fs::OpenOptions::new().read(true).write(true).open(folder.file()).unwrap();
     let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
@@ -651,11 +657,39 @@ async fn a_check_reads_the_file_and_damage_lasts_until_a_restart() {
     assert_unavailable(store.health().await, &words);
     file.write_all_at(&contents, 0).unwrap();
     assert_unavailable(store.health().await, &words);
-    assert!(store.resume(session.token).await.unwrap().is_some(), "what can be read is");
+    assert!(store.resume(session.token, None).await.unwrap().is_some(), "what can be read is");
     // Another failure after it does not take its place.
     let fail = |_: &mut Connection| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR));
     assert_unavailable(store.read(fail).await, &["cannot read", "I/O"]);
     assert_unavailable(store.health().await, &words);
+}
+
+#[tokio::test]
+async fn wrong_tokens_of_one_client_fill_no_queue_for_the_others() {
+    const WRONG: usize = 5000;
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("x"), session()).await.unwrap();
+    // While the thread is held, nothing leaves the queue.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let hold = store.read(move |_| {
+        let _ = held.recv();
+        Ok(())
+    });
+    let mut hold = std::pin::pin!(hold);
+    assert!(futures_util::poll!(&mut hold).is_pending());
+    let address = |host| Some(IpAddr::from([192, 0, 2, host]));
+    let mut wrong = join_all((0..WRONG).map(|_| store.resume(TokenHash::of(&random_token()), address(1))));
+    assert!(futures_util::poll!(&mut wrong).is_pending());
+    let mut log_in = store.log_in(ada("x"), NewSession { client: address(2), ..session() });
+    assert!(futures_util::poll!(&mut log_in).is_pending(), "there is a place for it");
+    drop(release);
+    log_in.await.unwrap();
+    hold.await.unwrap();
+    let wrong = wrong.await;
+    let (served, busy): (Vec<_>, Vec<_>) = wrong.iter().partition(|result| matches!(result, Ok(None)));
+    assert!(busy.iter().all(|result| matches!(result, Err(StoreError::Busy))), "{busy:?}");
+    assert_eq!(served.len(), 1024, "the share of a client");
 }
 
 #[tokio::test]

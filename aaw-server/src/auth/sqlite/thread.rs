@@ -1,27 +1,55 @@
 //! A thread that owns a connection to the database.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::database_file::{DatabaseFile, DiskFailure};
+use super::job_queue::{JobQueue, NotQueued, Priority};
 use super::open::StoreOpenError;
 use super::role::Role;
 use crate::auth::store::StoreError;
+use crate::client_turns::{Client, client};
 
-/// The maximum number of operations that wait for one thread. Reading takes some tens of microseconds, writing some
-/// milliseconds.
-const QUEUE_CAPACITY: usize = 4096;
+type DatabaseJob = Box<dyn FnOnce(Turn<'_>) + Send>;
 
-type DatabaseJob = Box<dyn FnOnce(&mut Connection) + Send>;
+/// What has become of a job.
+enum Turn<'a> {
+    Now(&'a mut Connection),
+    /// Another one has its place in the queue.
+    Displaced,
+}
 
-/// Runs operations one after the other on a thread of its own, which ends when the last clone is dropped.
+/// For whom an operation runs, and before which others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    priority: Priority,
+    client: Client,
+}
+
+impl Caller {
+    /// The program itself.
+    pub(super) const PROGRAM: Self = Self { priority: Priority::Limited, client: None };
+
+    /// A client whose operations of this kind are limited otherwise, see [`Priority::Limited`].
+    pub(super) fn limited(address: Option<IpAddr>) -> Self {
+        Self { priority: Priority::Limited, client: client(address) }
+    }
+
+    /// A client that may cause operations of this kind as often as it wants.
+    pub(super) fn unlimited(address: Option<IpAddr>) -> Self {
+        Self { priority: Priority::Unlimited, client: client(address) }
+    }
+}
+
+/// Runs operations on a thread of its own, which ends when the last clone is dropped. Those of one client run one after the
+/// other, and clients take turns.
 #[derive(Clone)]
 pub(super) struct DatabaseThread {
-    jobs: SyncSender<DatabaseJob>,
+    jobs: Arc<CloseOnDrop>,
     file: Arc<DatabaseFile>,
     role: Role,
     /// The last value of `PRAGMA data_version`; 0 before the first.
@@ -30,36 +58,50 @@ pub(super) struct DatabaseThread {
 
 impl DatabaseThread {
     pub(super) fn start(role: Role, file: Arc<DatabaseFile>, connection: Connection) -> Result<Self, StoreOpenError> {
-        let (sender, jobs) = sync_channel(QUEUE_CAPACITY);
+        let jobs = Arc::new(JobQueue::new());
         let name = match role {
             Role::Reads => "aaw-auth-read",
             Role::Writes => "aaw-auth-write",
         };
         std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || run_jobs(connection, &jobs))
+            .spawn({
+                let jobs = Arc::clone(&jobs);
+                move || run_jobs(connection, &jobs)
+            })
             .map_err(StoreOpenError::Io)?;
-        Ok(Self { jobs: sender, file, role, data_version: Arc::new(AtomicI64::new(0)) })
+        Ok(Self { jobs: Arc::new(CloseOnDrop(jobs)), file, role, data_version: Arc::new(AtomicI64::new(0)) })
     }
 
     /// Runs an operation on the thread, if the file is still there. If the future is dropped while the operation waits,
     /// the operation does not run.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if there is no place in the queue, or another client's operation has taken it.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        caller: Caller,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, result) = oneshot::channel();
         let (file, role) = (Arc::clone(&self.file), self.role);
-        let job: DatabaseJob = Box::new(move |connection| {
-            if !sender.is_closed() {
-                let _ = sender.send(run_checked(&file, role, connection, work));
+        let job: DatabaseJob = Box::new(move |turn| {
+            if sender.is_closed() {
+                return;
             }
+            let _ = sender.send(match turn {
+                Turn::Now(connection) => run_checked(&file, role, connection, work),
+                Turn::Displaced => Err(StoreError::Busy),
+            });
         });
         let has_ended = || StoreError::Failed("the database thread has ended".into());
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => has_ended(),
+        let displaced = self.jobs.0.push(caller.priority, caller.client, job).map_err(|error| match error {
+            NotQueued::Full => StoreError::Busy,
+            NotQueued::Closed => has_ended(),
         })?;
+        if let Some(displaced) = displaced {
+            displaced(Turn::Displaced);
+        }
         result.await.unwrap_or_else(|_| Err(has_ended()))
     }
 
@@ -70,12 +112,13 @@ impl DatabaseThread {
     ) -> Result<(), StoreError> {
         let (file, role) = (Arc::clone(&self.file), self.role);
         // On the thread, and so in the order of its operations: a failure after this one is not forgotten.
-        self.run(move |connection| work(connection).map(|()| file.works(role))).await
+        self.run(Caller::PROGRAM, move |connection| work(connection).map(|()| file.works(role))).await
     }
 
     /// Whether another connection has changed the database since the last call.
     pub(super) async fn has_changed(&self) -> Result<bool, StoreError> {
-        let version = self.run(|db| db.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))).await?;
+        let version = |db: &mut Connection| db.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0));
+        let version = self.run(Caller::PROGRAM, version).await?;
         let previous = self.data_version.swap(version, Ordering::Relaxed);
         Ok(previous != 0 && previous != version)
     }
@@ -132,8 +175,26 @@ fn is_of(error: &rusqlite::Error, codes: &[ErrorCode]) -> bool {
     error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
 }
 
-fn run_jobs(mut connection: Connection, jobs: &Receiver<DatabaseJob>) {
-    while let Ok(job) = jobs.recv() {
-        job(&mut connection);
+fn run_jobs(mut connection: Connection, jobs: &JobQueue<DatabaseJob>) {
+    /// Also when a job panics, so that no caller waits for a thread that has ended.
+    struct AbandonOnDrop<'a>(&'a JobQueue<DatabaseJob>);
+    impl Drop for AbandonOnDrop<'_> {
+        fn drop(&mut self) {
+            // Dropping a job tells its caller.
+            drop(self.0.abandon());
+        }
+    }
+    let _abandon = AbandonOnDrop(jobs);
+    while let Some(job) = jobs.pop() {
+        job(Turn::Now(&mut connection));
+    }
+}
+
+/// Ends the thread when it is dropped. The thread shares the queue, so the queue's own `Drop` cannot end it.
+struct CloseOnDrop(Arc<JobQueue<DatabaseJob>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

@@ -44,6 +44,19 @@ pub(super) const ATTACKS: &[Attack] = &[
         )
     },
     Attack {
+        connections: (200, 200),
+        bytes_per_second: 2e6,
+        has_auth: true,
+        bystanders: &[Bystander::User],
+        spares_neighbours: false,
+        leads_to: &["code not_authenticated", "code busy", "HTTP 429", "closed"],
+        ..Attack::new(
+            "wrong tokens",
+            "200 connections resume sessions that do not exist, 20 000 times a second together",
+            |field| Box::pin(resume(field)),
+        )
+    },
+    Attack {
         connections: (20, 20),
         bytes_per_second: 20e3,
         has_auth: true,
@@ -76,6 +89,29 @@ async fn register(field: Rc<Field>) {
         let body = |id| format!(r#"{{"email":"u{number}-{id}@example.org","password":"correct horse"}}"#);
         while conn.send(&frames::text(&format!(r#"["aaw/register",{},{id}]"#, body(id)))).await {
             id += 1;
+        }
+    };
+    field.crowd(attacker).await;
+}
+
+/// Each connection sends its attempts in batches, so that the next one waits when one has ended: those of a connection run one
+/// after the other.
+async fn resume(field: Rc<Field>) {
+    const BATCH: u64 = 20;
+    let attacker = |field: Rc<Field>, number| async move {
+        let Some(mut conn) = Conn::web_socket(&field, number).await else { return };
+        let (mut id, mut batch) = (0_u64, Vec::new());
+        loop {
+            batch.clear();
+            for _ in 0..BATCH {
+                id += 1;
+                // As long as a token is.
+                let token = format!("{number:018}{id:018}");
+                frames::append_text(&mut batch, &format!(r#"["aaw/resume",{{"token":"{token}"}},{id}]"#));
+            }
+            if !conn.send(&batch).await {
+                return;
+            }
         }
     };
     field.crowd(attacker).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aaw_server::auth::Auth;
 use aaw_server::config::ListenAddress;
 
 use super::choices::LogFormat;
@@ -71,6 +72,17 @@ pub(super) fn find(values: &Values) -> Vec<Contradiction> {
             auth.max_password_bytes >= auth.min_password_chars,
             ["auth.max_password_bytes", "auth.min_password_chars"],
             "the shortest password must not exceed the largest one",
+        ),
+        (
+            auth.resets_per_email.within(auth.reset_lifetime) <= Auth::MAX_VALID_RESETS / 2,
+            ["auth.resets_per_email", "auth.reset_lifetime"],
+            "at most 32768 resets of one address may be possible within the lifetime of one, so that none voids another",
+        ),
+        (
+            // The other half, for the eight networks that are known for a user.
+            auth.resets_per_email_and_ip.within(auth.reset_lifetime) <= Auth::MAX_VALID_RESETS / 16,
+            ["auth.resets_per_email_and_ip", "auth.reset_lifetime"],
+            "at most 4096 resets of one address may be possible within the lifetime of one, so that none voids another",
         ),
     ];
     let broken = rules.into_iter().filter(|(holds, ..)| !holds);

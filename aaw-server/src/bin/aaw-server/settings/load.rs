@@ -330,6 +330,26 @@ mod tests {
     }
 
     #[test]
+    fn limits_under_which_a_stranger_could_void_a_password_reset_are_refused() {
+        let lifetime = |text: &str| load(&[("auth.file", "users.sqlite")], &[("AAW_AUTH_RESET_LIFETIME", text)], "");
+        lifetime("14d").unwrap();
+        let error = lifetime("30d").unwrap_err();
+        assert_eq!(
+            error,
+            "auth.resets_per_email is 15 then 1 per 60s (default), and auth.reset_lifetime is 30days (environment variable \
+             AAW_AUTH_RESET_LIFETIME): at most 32768 resets of one address may be possible within the lifetime of one, so that \
+             none voids another\n\
+             auth.resets_per_email_and_ip is 3 then 1 per 5m (default), and auth.reset_lifetime is 30days (environment variable \
+             AAW_AUTH_RESET_LIFETIME): at most 4096 resets of one address may be possible within the lifetime of one, so that \
+             none voids another"
+        );
+        let file = "[auth]\nresets_per_email = '5000 then 1 per 1s'\nresets_per_email_and_ip = '5000 then 1 per 1h'";
+        let error = load(&[("auth.file", "users.sqlite")], &[], file).unwrap_err();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with("auth.resets_per_email_and_ip is 5000 then 1 per 1h (aaw.toml:3:27)"), "{error}");
+    }
+
+    #[test]
     fn settings_without_effect_are_named_with_their_sources() {
         let warnings = |flags: &[(&'static str, &str)], file: &str| load(flags, &[], file).unwrap().warnings;
         let acme = "[tls]\ncache = 'x'\nemail = 'a@b.example'\ndirectory = 'https://ca.example/dir'";
