@@ -28,6 +28,7 @@ use crate::module_host::Modules;
 use crate::net::accept::accept;
 use crate::net::context::ServerContext;
 use crate::net::listener::{Listener, PassedListener};
+use crate::net::refused_connections::RefusedConnections;
 use crate::net::request_service::RequestService;
 use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
@@ -35,7 +36,7 @@ use crate::poll_watch::PollWatch;
 use crate::readiness;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::server::start_modules::start_modules;
-use crate::throttle::{LogThrottles, Throttle};
+use crate::throttle::LogThrottles;
 
 mod end_replaced;
 #[cfg(feature = "http")]
@@ -253,7 +254,7 @@ async fn share(
         address_limits,
         _contention_watch: contention_watch,
         modules,
-        refusals: Throttle::default(),
+        refused_connections: RefusedConnections::default(),
         shutdown: Shutdown::default(),
         readiness: Arc::default(),
         config: RunningConfig::new(config),

@@ -136,7 +136,7 @@ impl PollingStreams {
         drop(running);
         let opened = self.lock().cursors.open(Instant::now().into_std(), peer, limits);
         let Opened { reading, has_evicted, evicted } = opened.map_err(|error| refusal(error, limits))?;
-        if has_evicted && let Some(suppressed) = self.shared.refusals.pass() {
+        if has_evicted && let Some(suppressed) = self.shared.dispatch.throttles.evicted_cursors.pass() {
             let max = limits.total;
             tracing::warn!(
                 suppressed,

@@ -105,7 +105,7 @@ pub(crate) fn admit_address(
 
 /// Logs that a connection was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, peer: Option<std::net::SocketAddr>, refusal: &Refusal) {
-    if let Some(suppressed) = shared.refusals.pass() {
+    if let Some(suppressed) = shared.dispatch.throttles.refused_connections.pass() {
         let peer = peer.map(PeerText).map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
     }

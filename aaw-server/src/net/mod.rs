@@ -22,6 +22,8 @@ pub(crate) mod message_check;
 pub(crate) mod origin_check;
 mod port;
 mod proxy_protocol;
+mod refuse;
+pub(crate) mod refused_connections;
 mod request_head;
 pub(crate) mod request_service;
 pub(crate) mod running_config;
