@@ -23,6 +23,8 @@ use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
 use crate::net::serve_http2::serve_http2;
+#[cfg(unix)]
+use crate::net::spare_file::SpareFile;
 #[cfg(feature = "tls")]
 use crate::net::tls_handshake;
 #[cfg(feature = "tls")]
@@ -38,12 +40,18 @@ pub(crate) async fn accept(listeners: &[Listener], service: &impl RequestService
 }
 
 async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &Arc<ServerContext>) {
+    #[cfg(unix)]
+    let mut spare = SpareFile::open(listener);
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(suppressed) = shared.dispatch.throttles.accept_errors.pass() {
                     tracing::warn!(suppressed, "accepting a connection failed: {error}");
+                }
+                #[cfg(unix)]
+                if spare.refuse_next(&error, listener, !speaks_tls(listener, shared)) {
+                    continue;
                 }
                 // A connection that was closed before it was accepted does no harm. Other errors, such as too many open
                 // files, last for a while.
@@ -62,6 +70,18 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
                 tokio::spawn(refuse_accepted(accepted, refusal, Arc::clone(shared)));
             }
         }
+    }
+}
+
+/// Returns whether connections begin with a TLS handshake.
+#[cfg(unix)]
+fn speaks_tls(listener: &Listener, shared: &ServerContext) -> bool {
+    #[cfg(feature = "tls")]
+    return matches!(listener, Listener::Tcp(_)) && shared.config.load().tls.is_some();
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = (listener, shared);
+        false
     }
 }
 

@@ -31,6 +31,8 @@ mod serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
 mod serve_http2;
 pub(crate) mod shutdown_phase;
+#[cfg(unix)]
+mod spare_file;
 #[cfg(feature = "tls")]
 mod tls_handshake;
 pub(crate) mod transport;

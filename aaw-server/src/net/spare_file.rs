@@ -1,0 +1,86 @@
+//! The open file that a listener keeps for the time when the process may open no more.
+//!
+//! A connection that cannot be accepted would wait, and its client would not learn why. With the spare file closed, it can be
+//! accepted, refused and closed, and the file is opened again.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use futures_util::FutureExt as _;
+
+use crate::net::admission::Refusal;
+use crate::net::listener::{Accepted, Listener};
+
+/// The error numbers of too many open files of the process, and of the system: the same on all Unix systems.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// The most bytes of a request that are read, so that closing the connection does not discard the response. Only what has
+/// arrived is read.
+const MAX_REQUEST: usize = 16 << 10;
+
+/// A file that stays open to be closed.
+#[derive(Debug)]
+pub(super) struct SpareFile(Option<OwnedFd>);
+
+impl SpareFile {
+    /// Opens one. Without one, connections wait that cannot be accepted.
+    pub(super) fn open(listener: &Listener) -> Self {
+        // Another descriptor of the same socket needs no path, which a sandbox may not have.
+        Self(listener.as_fd().try_clone_to_owned().ok())
+    }
+
+    /// Refuses the connection that could not be accepted because of this error. `can_respond` is false if its client would not
+    /// understand a response, as before a TLS handshake. Returns whether that was possible.
+    pub(super) fn refuse_next(&mut self, error: &io::Error, listener: &Listener, can_respond: bool) -> bool {
+        if !matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+            return false;
+        }
+        if self.0.take().is_none() {
+            *self = Self::open(listener);
+            return self.0.is_some();
+        }
+        // Not waited for: its client may have left.
+        let accepted = listener.accept().now_or_never();
+        if let Some(Ok(accepted)) = accepted
+            && can_respond
+        {
+            // A failure means that the client has gone.
+            let _ = respond(accepted);
+        }
+        *self = Self::open(listener);
+        true
+    }
+}
+
+/// Responds without waiting for anything, and closes the connection.
+fn respond(accepted: Accepted) -> io::Result<()> {
+    let response = Refusal::full().response();
+    // Of the standard library, since those of tokio do not write before they have waited once.
+    match accepted {
+        Accepted::Tcp(socket, _) => {
+            let mut socket = socket.into_std()?;
+            socket.write_all(&response)?;
+            socket.shutdown(Shutdown::Write)?;
+            discard(&mut socket)
+        }
+        Accepted::Unix(socket) => {
+            let mut socket = socket.into_std()?;
+            socket.write_all(&response)?;
+            socket.shutdown(Shutdown::Write)?;
+            discard(&mut socket)
+        }
+    }
+}
+
+fn discard(socket: &mut impl Read) -> io::Result<()> {
+    let (mut buffer, mut discarded) = ([0; 1024], 0);
+    while discarded < MAX_REQUEST {
+        match socket.read(&mut buffer)? {
+            0 => break,
+            len => discarded += len,
+        }
+    }
+    Ok(())
+}
