@@ -13,7 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::counted_bytes::counted;
 use super::cursors::{Cursor, CursorError, CursorLimits, CursorTable, OpenError, Opened, Peer, Reading};
 use super::error::HttpError;
 use super::request::{PollRequest, unknown_cursor};
@@ -22,6 +21,7 @@ use super::run::{CallStep, HttpCall};
 use crate::generation::replaced;
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
+use crate::net::counted_bytes::counted;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::throttle::log_throttled;
 

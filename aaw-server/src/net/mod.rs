@@ -4,8 +4,12 @@ pub(crate) mod accept;
 pub(crate) mod admission;
 mod client_budgets;
 pub(crate) mod context;
+#[cfg(feature = "http")]
+pub(crate) mod counted_bytes;
 pub(crate) mod disconnect;
 pub(crate) mod effective_target;
+#[cfg(all(feature = "tls", feature = "http"))]
+mod endable_body;
 pub(crate) mod error_body;
 pub(crate) mod forwarded;
 mod forwarded_field;

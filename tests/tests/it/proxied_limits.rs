@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use aaw_server::Config;
-use aaw_tests::tls::Authority;
+use aaw_tests::tls::{Authority, Http2Client, text};
 use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer, until};
 use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -210,6 +211,60 @@ async fn a_flood_of_refusals_is_logged_once_a_second_and_hides_no_other_warnings
     }
     log.expect_line(&["WARN", "which is not read"]);
     log.expect_line(&["WARN", "the limit of 2 streams that are read by polling is reached"]);
+}
+
+/// Calls an event over HTTP/2 for a client. Returns the response, whose body is not read.
+async fn send(proxy: &Http2Client, client: &str, event: &str, body: &str) -> http::Response<hyper::body::Incoming> {
+    let request = proxy.request(&format!("/events/{event}"), body).header("x-forwarded-for", client);
+    proxy.send(request, body).await.expect("a response")
+}
+
+/// A proxy sends the requests of several clients over one connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_holds_too_much_loses_its_responses_and_not_the_connection_of_others() {
+    let authority = Authority::new();
+    let tls = authority.tls();
+    let server = behind_proxy(|config| {
+        config.tls = Some(tls);
+        config.max_held_bytes = 64 << 20;
+        config.max_held_bytes_per_address = 8 << 20;
+    })
+    .await;
+    // Each stream may be unread, and the others continue.
+    let proxy = async || {
+        let windows = |builder: &mut hyper::client::conn::http2::Builder<_>| {
+            builder.initial_stream_window_size(32 << 10).initial_connection_window_size(64 << 20);
+        };
+        Http2Client::connect_with(&authority, server.addr, windows).await
+    };
+    let (shared, other) = (proxy().await, proxy().await);
+    let held = tokio::spawn({
+        let proxy = shared.clone();
+        async move { send(&proxy, B, "gate/hold", r#"{"gate":"x"}"#).await.status() }
+    });
+    until("the handler runs", || server.app.gate("x").counts().came == 1).await;
+    let large = r#"{"items":10,"bytes":100000}"#;
+    // Of an address, the connection that holds least is never refused.
+    let kept = send(&other, A, "streams/large", large).await;
+    let mut unread = Vec::new();
+    for _ in 0..12 {
+        // Refused once it holds too much.
+        unread.push(send(&shared, A, "streams/large", large).await);
+    }
+    let mut failed = 0;
+    for response in unread {
+        let is_large = response.status() == 200;
+        failed += usize::from(is_large && response.into_body().collect().await.is_err());
+    }
+    assert!(failed > 0, "none was ended");
+    assert_eq!(text(kept).await.len(), 1_000_031);
+    // The connection goes on, for others and for the same client.
+    for client in [A, B] {
+        assert_eq!(send(&shared, client, "ping", "null").await.status(), 200);
+    }
+    server.app.gate("x").release(1);
+    assert_eq!(held.await.unwrap(), 200);
+    until("nothing is held", || server.handle.held_bytes() == 0).await;
 }
 
 #[cfg(unix)]
