@@ -12,6 +12,7 @@ use crate::memory_budget::ConnectionBudget;
 /// A response that can be ended while the connection goes on.
 pub(super) trait EndBody: Send + Sync {
     /// Frees what its body holds. Its request fails.
+    #[cfg_attr(not(all(feature = "tls", feature = "http")), expect(dead_code, reason = "there is no HTTP/2"))]
     fn end(&self);
 }
 
@@ -25,6 +26,7 @@ struct ClientBudget {
     /// See [`ConnectionBudget::poll_refused`].
     has_had_turn: bool,
     /// The responses that can be ended alone: those over HTTP/2.
+    #[cfg_attr(not(all(feature = "tls", feature = "http")), expect(dead_code, reason = "there is no HTTP/2"))]
     bodies: Vec<Weak<dyn EndBody>>,
     /// They were ended since the client is refused.
     has_ended: bool,

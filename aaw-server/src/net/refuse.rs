@@ -4,6 +4,7 @@
 //! treated at a time; the others are closed at once, over TLS without a response.
 
 use std::io;
+#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -38,7 +38,6 @@ pub(super) struct Lingering<'a>(&'a RefusedConnections);
 
 /// Counts a TLS handshake of a refused connection until it is dropped.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no TLS"))]
 pub(super) struct RefusedHandshake<'a> {
     refused: &'a RefusedConnections,
     network: Option<ClientNetwork>,
