@@ -28,7 +28,6 @@ use crate::module_host::Modules;
 use crate::net::accept::accept;
 use crate::net::context::ServerContext;
 use crate::net::listener::{Listener, PassedListener};
-use crate::net::refused_connections::RefusedConnections;
 use crate::net::request_service::RequestService;
 use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
@@ -254,7 +253,7 @@ async fn share(
         address_limits,
         _contention_watch: contention_watch,
         modules,
-        refused_connections: RefusedConnections::default(),
+        refused_connections: Arc::default(),
         shutdown: Shutdown::default(),
         readiness: Arc::default(),
         config: RunningConfig::new(config),

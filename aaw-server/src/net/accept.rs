@@ -16,9 +16,9 @@ use crate::net::context::ServerContext;
 use crate::net::http_connection::HttpConnection;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::proxy_protocol;
-use crate::net::refuse::refuse;
 #[cfg(feature = "tls")]
-use crate::net::refuse::refuse_encrypted;
+use crate::net::refuse::EncryptedRefusal;
+use crate::net::refuse::{refuse, refuse_accepted};
 use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
@@ -67,7 +67,7 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
             }
             Err(refusal) => {
                 admission::log_refusal(shared, accepted.peer().address(), &refusal);
-                tokio::spawn(refuse_accepted(accepted, refusal, Arc::clone(shared)));
+                refuse_accepted(accepted, refusal, shared);
             }
         }
     }
@@ -82,25 +82,6 @@ fn speaks_tls(listener: &Listener, shared: &ServerContext) -> bool {
     {
         let _ = (listener, shared);
         false
-    }
-}
-
-/// Responds to a connection that is refused before anything of it is read.
-async fn refuse_accepted(accepted: Accepted, refusal: Refusal, shared: Arc<ServerContext>) {
-    #[cfg(feature = "tls")]
-    let peer = accepted.peer();
-    match accepted {
-        Accepted::Tcp(socket, _) => {
-            #[cfg(feature = "tls")]
-            let tls = shared.config.load().tls.clone();
-            #[cfg(feature = "tls")]
-            if let Some(tls) = tls {
-                return refuse_encrypted(socket, peer, true, tls, refusal, shared).await;
-            }
-            refuse(socket, refusal, &shared).await;
-        }
-        #[cfg(unix)]
-        Accepted::Unix(socket) => refuse(socket, refusal, &shared).await,
     }
 }
 
@@ -124,8 +105,11 @@ async fn serve(
                     drop(permit);
                     let Some(refusal) = refusal else { return };
                     #[cfg(feature = "tls")]
-                    if let Some(tls) = tls {
-                        return refuse_encrypted(socket, peer, false, tls, refusal, shared).await;
+                    if tls.is_some() {
+                        if let Some(refusing) = EncryptedRefusal::begin(peer, false, refusal, &shared) {
+                            refusing.respond(socket).await;
+                        }
+                        return;
                     }
                     return refuse(socket, refusal, &shared).await;
                 }

@@ -21,7 +21,7 @@ pub(crate) struct ServerContext {
     pub(crate) address_limits: AddressLimits,
     pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
-    pub(crate) refused_connections: RefusedConnections,
+    pub(crate) refused_connections: Arc<RefusedConnections>,
     pub(crate) config: RunningConfig,
     pub(crate) shutdown: Shutdown,
     /// What `/readyz` reports. Shared with parts of the server that set conditions of their own.

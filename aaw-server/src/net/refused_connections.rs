@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client_network::ClientNetwork;
 
@@ -34,20 +34,20 @@ struct Handshakes {
 
 /// Counts a refused connection until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lingering<'a>(&'a RefusedConnections);
+pub(super) struct Lingering(Arc<RefusedConnections>);
 
 /// Counts a TLS handshake of a refused connection until it is dropped.
 #[derive(Debug)]
-pub(super) struct RefusedHandshake<'a> {
-    refused: &'a RefusedConnections,
+pub(super) struct RefusedHandshake {
+    refused: Arc<RefusedConnections>,
     network: Option<ClientNetwork>,
 }
 
 impl RefusedConnections {
     /// Counts a connection without TLS whose request is read to its end, unless there are too many for a server with this limit
     /// of connections.
-    pub(super) fn linger(&self, max_connections: usize) -> Option<Lingering<'_>> {
-        let lingering = Lingering(self);
+    pub(super) fn linger(self: &Arc<Self>, max_connections: usize) -> Option<Lingering> {
+        let lingering = Lingering(Arc::clone(self));
         let before = self.lingering.fetch_add(1, Ordering::Relaxed);
         (before < (max_connections / LINGERING_PART).clamp(8, MAX_LINGERING)).then_some(lingering)
     }
@@ -55,10 +55,10 @@ impl RefusedConnections {
     /// Counts a TLS handshake, unless there are too many of this network or of all.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no TLS"))]
     pub(super) fn handshake(
-        &self,
+        self: &Arc<Self>,
         network: Option<ClientNetwork>,
         max_connections: usize,
-    ) -> Option<RefusedHandshake<'_>> {
+    ) -> Option<RefusedHandshake> {
         let max = (max_connections / HANDSHAKES_PART).clamp(16, MAX_HANDSHAKES);
         // Nothing panics while it holds the lock.
         let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,17 +73,17 @@ impl RefusedConnections {
             *of_network += 1;
         }
         handshakes.count += 1;
-        Some(RefusedHandshake { refused: self, network })
+        Some(RefusedHandshake { refused: Arc::clone(self), network })
     }
 }
 
-impl Drop for Lingering<'_> {
+impl Drop for Lingering {
     fn drop(&mut self) {
         self.0.lingering.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Drop for RefusedHandshake<'_> {
+impl Drop for RefusedHandshake {
     fn drop(&mut self) {
         let mut handshakes = self.refused.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
         handshakes.count -= 1;
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn one_address_does_not_take_the_handshakes_of_others() {
-        let refused = RefusedConnections::default();
+        let refused = Arc::<RefusedConnections>::default();
         let of = |address: &str| refused.handshake(network(address), 65_536);
         let greedy: Vec<_> = (0..100).filter_map(|_| of("192.0.2.1")).collect();
         assert_eq!(greedy.len(), MAX_HANDSHAKES_OF_ADDRESS);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_server_with_few_connections_has_few_open_for_refused_ones() {
-        let refused = RefusedConnections::default();
+        let refused = Arc::<RefusedConnections>::default();
         let lingering = |max_connections| {
             let taken: Vec<_> = std::iter::from_fn(|| refused.linger(max_connections)).collect();
             taken.len()

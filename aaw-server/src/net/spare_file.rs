@@ -3,22 +3,18 @@
 //! A connection that cannot be accepted would wait, and its client would not learn why. With the spare file closed, it can be
 //! accepted, refused and closed, and the file is opened again.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use futures_util::FutureExt as _;
 
 use crate::net::admission::Refusal;
-use crate::net::listener::{Accepted, Listener};
+use crate::net::listener::Listener;
+use crate::net::refuse::respond_at_once;
 
 /// The error numbers of too many open files of the process, and of the system: the same on all Unix systems.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
-
-/// The most bytes of a request that are read, so that closing the connection does not discard the response. Only what has
-/// arrived is read.
-const MAX_REQUEST: usize = 16 << 10;
 
 /// A file that stays open to be closed.
 #[derive(Debug)]
@@ -46,41 +42,9 @@ impl SpareFile {
         if let Some(Ok(accepted)) = accepted
             && can_respond
         {
-            // A failure means that the client has gone.
-            let _ = respond(accepted);
+            respond_at_once(accepted, &Refusal::full());
         }
         *self = Self::open(listener);
         true
     }
-}
-
-/// Responds without waiting for anything, and closes the connection.
-fn respond(accepted: Accepted) -> io::Result<()> {
-    let response = Refusal::full().response();
-    // Of the standard library, since those of tokio do not write before they have waited once.
-    match accepted {
-        Accepted::Tcp(socket, _) => {
-            let mut socket = socket.into_std()?;
-            socket.write_all(&response)?;
-            socket.shutdown(Shutdown::Write)?;
-            discard(&mut socket)
-        }
-        Accepted::Unix(socket) => {
-            let mut socket = socket.into_std()?;
-            socket.write_all(&response)?;
-            socket.shutdown(Shutdown::Write)?;
-            discard(&mut socket)
-        }
-    }
-}
-
-fn discard(socket: &mut impl Read) -> io::Result<()> {
-    let (mut buffer, mut discarded) = ([0; 1024], 0);
-    while discarded < MAX_REQUEST {
-        match socket.read(&mut buffer)? {
-            0 => break,
-            len => discarded += len,
-        }
-    }
-    Ok(())
 }

@@ -313,7 +313,8 @@ async fn a_client_is_told_when_no_more_files_can_be_opened() {
     let highest = || {
         let files = std::fs::read_dir(format!("/proc/{}/fd", server.id())).expect("its open files");
         let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<u64>().ok());
-        numbers.max().expect("an open file")
+        // What the test itself was started with may have high numbers.
+        numbers.filter(|number| *number < 100).max().expect("an open file")
     };
     // Below it are the files that are open, and a few more.
     let files = highest() + 6;
@@ -322,7 +323,7 @@ async fn a_client_is_told_when_no_more_files_can_be_opened() {
     let request = HttpRequest::get(addr, "/healthz");
     let mut open = Vec::new();
     let refused = loop {
-        assert!(open.len() < 100, "more connections than files");
+        assert!(open.len() < 200, "more connections than files");
         let mut raw = RawConnection::connect(addr).await;
         let response = request.send_over(&mut raw).await;
         if response.status != 200 {
