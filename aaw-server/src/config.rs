@@ -97,10 +97,12 @@ pub struct Config {
     pub path_prefix: PathPrefix,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 130 MB while all of them are idle, 145 MB if their clients can resume them. Over TLS they
-    /// take 500 MB more.
+    /// take 500 MB more. Each takes an open file: the program `aaw-server` raises the limit of these as far as it may, and applies a
+    /// lower number of connections, which it logs, if the limit has no room for more. A program that uses the library does that
+    /// itself, else one client can open all files, and others are refused one by one.
     pub max_connections: usize,
     /// The maximum number of open connections of one client address; further ones are refused with HTTP status 429. `None`,
-    /// the default, is as many as are still free, and 64 in any case: one address gets half of
+    /// the default, is as many as are still free, and 64 in any case, or of less than 4096 a 64th: one address gets half of
     /// [`max_connections`](Self::max_connections) at most, and *n* addresses that take all they get leave one part in *n* + 1
     /// for others. So an office behind one address is not limited while the server has room. An address is that of
     /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). For the /48 network of an IPv6 address, which has

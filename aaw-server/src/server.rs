@@ -35,7 +35,7 @@ use crate::poll_watch::PollWatch;
 use crate::readiness;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::server::start_modules::start_modules;
-use crate::throttle::{LogThrottles, Throttle};
+use crate::throttle::LogThrottles;
 
 mod end_replaced;
 #[cfg(feature = "http")]
@@ -253,7 +253,7 @@ async fn share(
         address_limits,
         _contention_watch: contention_watch,
         modules,
-        refusals: Throttle::default(),
+        refused_connections: Arc::default(),
         shutdown: Shutdown::default(),
         readiness: Arc::default(),
         config: RunningConfig::new(config),

@@ -11,6 +11,15 @@ pub(crate) use aaw_event::throttle::{EventThrottle, Throttle};
 pub(crate) struct LogThrottles {
     /// Accepting a connection failed.
     pub(crate) accept_errors: Throttle,
+    /// A connection was refused, because of its number or its address.
+    pub(crate) refused_connections: Throttle,
+    /// A connection was refused because of the PROXY protocol.
+    pub(crate) proxy_protocol: Throttle,
+    /// A trusted proxy states its clients in a header that is not read.
+    pub(crate) unread_headers: Throttle,
+    /// A stream that is read by polling was dropped for a new one.
+    #[cfg(feature = "http")]
+    pub(crate) evicted_cursors: Throttle,
     /// A WebSocket handshake was refused.
     pub(crate) refused_handshakes: Throttle,
     /// An HTTP request was refused.
@@ -31,6 +40,11 @@ impl LogThrottles {
     pub(crate) const fn new() -> Self {
         Self {
             accept_errors: Throttle::new(),
+            refused_connections: Throttle::new(),
+            proxy_protocol: Throttle::new(),
+            unread_headers: Throttle::new(),
+            #[cfg(feature = "http")]
+            evicted_cursors: Throttle::new(),
             refused_handshakes: Throttle::new(),
             refused_requests: Throttle::new(),
             bad_frames: Throttle::of_several(),

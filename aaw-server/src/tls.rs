@@ -148,6 +148,17 @@ impl Tls {
         &self.config
     }
 
+    /// As [`server_config`](Self::server_config), for a connection that is not served: with HTTP/1.1 only, whose requests can be
+    /// responded to without reading them, and without tickets for later sessions.
+    pub(crate) fn config_without_http2(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config);
+        if !config.alpn_protocols.is_empty() {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        config.send_tls13_tickets = 0;
+        Arc::new(config)
+    }
+
     /// Keeps the certificate up to date until the future is dropped.
     pub(crate) async fn maintain(&self) {
         match &self.source {

@@ -72,7 +72,7 @@ impl Process {
     }
 
     /// Returns the process id.
-    fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id().unwrap_or_default()
     }
 

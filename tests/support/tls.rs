@@ -145,10 +145,23 @@ impl Http2Client {
     /// # Panics
     /// If the server does not select HTTP/2.
     pub async fn connect(authority: &Authority, addr: SocketAddr) -> Self {
+        Self::connect_with(authority, addr, |_| {}).await
+    }
+
+    /// As [`connect`](Self::connect), with settings of the connection.
+    ///
+    /// # Panics
+    /// If the server does not select HTTP/2.
+    pub async fn connect_with(
+        authority: &Authority,
+        addr: SocketAddr,
+        change: impl FnOnce(&mut hyper::client::conn::http2::Builder<TokioExecutor>),
+    ) -> Self {
         let stream = authority.connect(addr, &["h2", "http/1.1"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (requests, connection) = handshake.await.expect("an HTTP/2 connection");
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        change(&mut builder);
+        let (requests, connection) = builder.handshake(TokioIo::new(stream)).await.expect("an HTTP/2 connection");
         tokio::spawn(connection);
         Self { requests, authority: format!("localhost:{}", addr.port()) }
     }

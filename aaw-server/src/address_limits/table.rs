@@ -19,9 +19,6 @@ use crate::client_network::ClientNetwork;
 /// provider that gives its customers a /64 each has its limit far above what they use.
 pub(super) const ADDRESSES_PER_SITE: u64 = 16;
 
-/// The connections that an address may have however few are free.
-const MIN_CONNECTIONS: usize = 64;
-
 /// The seconds for which a full bucket lasts at its rate: of calls and bytes one, so that what an attacker does before it is
 /// slowed down takes the server little time; of connections five, since the clients of an office come back together.
 const BURST_SECONDS: u64 = 1;
@@ -341,7 +338,7 @@ impl Address {
     /// Counts one more connection, unless there are as many as allowed.
     fn add_connection(&self, limit: ConnectionLimit) -> bool {
         let limit = match limit {
-            ConnectionLimit::Free(free) => free.max(MIN_CONNECTIONS),
+            ConnectionLimit::Free(free) => free,
             ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE as usize),
             ConnectionLimit::Max(max) => max,
         };

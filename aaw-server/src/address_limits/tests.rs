@@ -54,13 +54,6 @@ fn an_address_may_have_as_many_connections_as_are_free() {
 }
 
 #[test]
-fn an_address_may_have_a_few_connections_however_few_are_free() {
-    let (limits, now) = limits(AddressRates { contention_delay: Duration::MAX, ..RATES });
-    let permits: Vec<_> = (0..100).filter_map(|_| limits.connect(network("192.0.2.1"), Free(0), now).ok()).collect();
-    assert_eq!(permits.len(), 64);
-}
-
-#[test]
 fn a_number_of_connections_is_a_limit_whatever_is_free_and_sixteenfold_for_a_site() {
     let (limits, now) = limits(AddressRates { contention_delay: Duration::MAX, ..RATES });
     let mut permits = Vec::new();

@@ -15,7 +15,6 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
 use super::caller::{identify, user_id};
-use super::counted_bytes::counted;
 use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
@@ -31,6 +30,7 @@ use crate::client_network::ClientNetwork;
 use crate::hub::EventCaller;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
+use crate::net::counted_bytes::counted;
 use crate::net::http_connection::RequestGuard;
 use crate::net::shutdown_phase::ShutdownPhase;
 

@@ -12,11 +12,11 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep};
 
-use super::counted_bytes::counted;
 use super::negotiate::BodyFormat;
 use super::run::{CallStep, HttpCall};
 use super::{error, sse};
 use crate::memory_budget::ConnectionBudget;
+use crate::net::counted_bytes::counted;
 
 /// Bytes of items that are gathered into one chunk while the handler has more ready.
 const CHUNK_SIZE: usize = 8 << 10;

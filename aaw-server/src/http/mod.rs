@@ -28,7 +28,6 @@ mod asset;
 mod body_guard;
 mod caller;
 mod client_script;
-mod counted_bytes;
 mod cursors;
 mod direct;
 mod error;

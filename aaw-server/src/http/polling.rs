@@ -13,7 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::counted_bytes::counted;
 use super::cursors::{Cursor, CursorError, CursorLimits, CursorTable, OpenError, Opened, Peer, Reading};
 use super::error::HttpError;
 use super::request::{PollRequest, unknown_cursor};
@@ -22,6 +21,7 @@ use super::run::{CallStep, HttpCall};
 use crate::generation::replaced;
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
+use crate::net::counted_bytes::counted;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::throttle::log_throttled;
 
@@ -136,7 +136,7 @@ impl PollingStreams {
         drop(running);
         let opened = self.lock().cursors.open(Instant::now().into_std(), peer, limits);
         let Opened { reading, has_evicted, evicted } = opened.map_err(|error| refusal(error, limits))?;
-        if has_evicted && let Some(suppressed) = self.shared.refusals.pass() {
+        if has_evicted && let Some(suppressed) = self.shared.dispatch.throttles.evicted_cursors.pass() {
             let max = limits.total;
             tracing::warn!(
                 suppressed,

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::hub::ConnectionPermit;
 use crate::net::admission::{self, Refusal};
@@ -17,10 +16,15 @@ use crate::net::context::ServerContext;
 use crate::net::http_connection::HttpConnection;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::proxy_protocol;
+#[cfg(feature = "tls")]
+use crate::net::refuse::EncryptedRefusal;
+use crate::net::refuse::{refuse, refuse_accepted};
 use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
 use crate::net::serve_http2::serve_http2;
+#[cfg(unix)]
+use crate::net::spare_file::SpareFile;
 #[cfg(feature = "tls")]
 use crate::net::tls_handshake;
 #[cfg(feature = "tls")]
@@ -30,24 +34,24 @@ use crate::trusted_proxy::Peer;
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long sending the refusal of a connection may take.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The refused connections whose requests are read to their end at the same time.
-static LINGERING_REFUSALS: Semaphore = Semaphore::const_new(256);
-
 /// Accepts connections until it is dropped.
 pub(crate) async fn accept(listeners: &[Listener], service: &impl RequestService, shared: &Arc<ServerContext>) {
     join_all(listeners.iter().map(|listener| accept_on(listener, service, shared))).await;
 }
 
 async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &Arc<ServerContext>) {
+    #[cfg(unix)]
+    let mut spare = SpareFile::open(listener);
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(suppressed) = shared.dispatch.throttles.accept_errors.pass() {
                     tracing::warn!(suppressed, "accepting a connection failed: {error}");
+                }
+                #[cfg(unix)]
+                if spare.refuse_next(&error, listener, !speaks_tls(listener, shared)) {
+                    continue;
                 }
                 // A connection that was closed before it was accepted does no harm. Other errors, such as too many open
                 // files, last for a while.
@@ -63,16 +67,21 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
             }
             Err(refusal) => {
                 admission::log_refusal(shared, accepted.peer().address(), &refusal);
-                match accepted {
-                    // Its client would not understand the response.
-                    #[cfg(feature = "tls")]
-                    Accepted::Tcp(socket, _) if shared.config.load().tls.is_some() => drop(socket),
-                    Accepted::Tcp(socket, _) => drop(tokio::spawn(refuse(socket, refusal))),
-                    #[cfg(unix)]
-                    Accepted::Unix(socket) => drop(tokio::spawn(refuse(socket, refusal))),
-                }
+                refuse_accepted(accepted, refusal, shared);
             }
         }
+    }
+}
+
+/// Returns whether connections begin with a TLS handshake.
+#[cfg(unix)]
+fn speaks_tls(listener: &Listener, shared: &ServerContext) -> bool {
+    #[cfg(feature = "tls")]
+    return matches!(listener, Listener::Tcp(_)) && shared.config.load().tls.is_some();
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = (listener, shared);
+        false
     }
 }
 
@@ -88,24 +97,27 @@ async fn serve(
         Accepted::Tcp(mut socket, address) => {
             set_socket_options(&socket, address);
             #[cfg(feature = "tls")]
-            let config = shared.config.load().tls.as_ref().map(|tls| Arc::clone(tls.server_config()));
+            let tls = shared.config.load().tls.clone();
             // Before TLS, which a proxy in front of it passes on.
             let peer = match stated_peer(&mut socket, peer, &shared, &mut permit).await {
                 Ok(peer) => peer,
                 Err(refusal) => {
                     drop(permit);
+                    let Some(refusal) = refusal else { return };
                     #[cfg(feature = "tls")]
-                    let refusal = refusal.filter(|_| config.is_none());
-                    if let Some(refusal) = refusal {
-                        refuse(socket, refusal).await;
+                    if tls.is_some() {
+                        if let Some(refusing) = EncryptedRefusal::begin(peer, false, refusal, &shared) {
+                            refusing.respond(socket).await;
+                        }
+                        return;
                     }
-                    return;
+                    return refuse(socket, refusal, &shared).await;
                 }
             };
             #[cfg(feature = "tls")]
-            if let Some(config) = config {
+            if let Some(tls) = tls {
                 // Boxed: larger than all else, and plain connections need none of it.
-                return Box::pin(serve_encrypted(socket, peer, &config, service, shared, permit)).await;
+                return Box::pin(serve_encrypted(socket, peer, tls.server_config(), service, shared, permit)).await;
             }
             let connection = Arc::new(HttpConnection::new(shared, peer, permit));
             serve_http1(socket, &connection, service).await;
@@ -118,7 +130,7 @@ async fn serve(
             }
             Err(Some(refusal)) => {
                 drop(permit);
-                refuse(socket, refusal).await;
+                refuse(socket, refusal, &shared).await;
             }
             Err(None) => {}
         },
@@ -191,20 +203,4 @@ fn keepalive() -> TcpKeepalive {
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "android", target_os = "freebsd"))]
     let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
     keepalive
-}
-
-/// Responds without handling the request, since a limit of connections is reached.
-async fn refuse(mut socket: impl AsyncRead + AsyncWrite + Unpin, refusal: Refusal) {
-    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
-        socket.write_all(&refusal.response()).await?;
-        socket.shutdown().await?;
-        // Closing while the request arrives would reset the connection, and the client might not receive the response. Of
-        // many, most are closed at once: they must not use up the open files.
-        if let Ok(_lingering) = LINGERING_REFUSALS.try_acquire() {
-            let mut discarded = [0; 1024];
-            while socket.read(&mut discarded).await? > 0 {}
-        }
-        Ok::<_, io::Error>(())
-    })
-    .await;
 }

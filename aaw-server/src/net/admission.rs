@@ -14,6 +14,10 @@ use crate::trusted_proxy::{Peer, PeerText};
 /// When a client may come back that the server has no connection for, in seconds.
 const FULL_RETRY: u64 = 5;
 
+/// The connections that an address may have however few are free, at most; and, of a server with few, which part of all of them.
+const LEAST_OF_ADDRESS: usize = 64;
+const LEAST_PART: usize = 64;
+
 /// Why a connection is refused, and when its client may try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -25,6 +29,15 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The server has too many connections.
+    pub(crate) fn full() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: "The server has reached its limit of connections",
+            retry_after: FULL_RETRY,
+        }
+    }
+
     /// The failure, with the code `busy`.
     pub(crate) fn failure(&self) -> Failure {
         let data = serde_json::json!({ "retry_after": self.retry_after });
@@ -71,11 +84,7 @@ pub(crate) fn admit(shared: &ServerContext, peer: Peer) -> Result<ConnectionPerm
 
 /// Admits a connection by the number of all connections.
 pub(crate) fn admit_any(shared: &ServerContext) -> Result<ConnectionPermit, Refusal> {
-    shared.hub.admit(shared.config.load().max_connections).ok_or(Refusal {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        error: "The server has reached its limit of connections",
-        retry_after: FULL_RETRY,
-    })
+    shared.hub.admit(shared.config.load().max_connections).ok_or_else(Refusal::full)
 }
 
 /// Counts an admitted connection for the address of its peer, unless that is a trusted proxy.
@@ -96,17 +105,39 @@ pub(crate) fn admit_address(
 ) -> Result<(), Refusal> {
     let config = shared.config.load();
     let limit = match config.max_connections_per_address {
-        None => ConnectionLimit::Free(shared.hub.free(config.max_connections)),
+        None => {
+            let free = shared.hub.free(config.max_connections);
+            ConnectionLimit::Free(free.max(least_of_address(config.max_connections)))
+        }
         Some(max) => ConnectionLimit::Max(max),
     };
     permit.set_address(shared.address_limits.connect(client.into(), limit, Instant::now())?);
     Ok(())
 }
 
+/// Returns the connections that an address may have however few are free. If the server has few, that is less, because some ten
+/// addresses would take all of them. It is all if the server has less than an office would need.
+fn least_of_address(max_connections: usize) -> usize {
+    if max_connections <= LEAST_OF_ADDRESS {
+        return max_connections;
+    }
+    (max_connections / LEAST_PART).clamp(1, LEAST_OF_ADDRESS)
+}
+
 /// Logs that a connection was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, peer: Option<std::net::SocketAddr>, refusal: &Refusal) {
-    if let Some(suppressed) = shared.refusals.pass() {
+    if let Some(suppressed) = shared.dispatch.throttles.refused_connections.pass() {
         let peer = peer.map(PeerText).map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_few_connections_however_few_are_free() {
+        assert_eq!([2, 64, 65, 896, 65_536].map(least_of_address), [2, 64, 1, 14, 64]);
     }
 }

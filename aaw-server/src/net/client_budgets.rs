@@ -9,16 +9,29 @@ use crate::client_network::ClientNetwork;
 use crate::hub::Hub;
 use crate::memory_budget::ConnectionBudget;
 
+/// A response that can be ended while the connection goes on.
+pub(super) trait EndBody: Send + Sync {
+    /// Frees what its body holds. Its request fails.
+    #[cfg_attr(not(all(feature = "tls", feature = "http")), expect(dead_code, reason = "there is no HTTP/2"))]
+    fn end(&self);
+}
+
 /// The budgets of the clients that have requests in progress on a connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ClientBudgets(Mutex<Vec<ClientBudget>>);
 
-#[derive(Debug)]
 struct ClientBudget {
     client: Option<ClientNetwork>,
     memory: Weak<ConnectionBudget>,
     /// See [`ConnectionBudget::poll_refused`].
     has_had_turn: bool,
+    /// The responses that can be ended alone: those over HTTP/2.
+    #[cfg_attr(not(all(feature = "tls", feature = "http")), expect(dead_code, reason = "there is no HTTP/2"))]
+    bodies: Vec<Weak<dyn EndBody>>,
+    /// They were ended since the client is refused.
+    has_ended: bool,
+    /// The client is refused, and has had its turn.
+    is_refused: bool,
 }
 
 impl ClientBudgets {
@@ -32,24 +45,91 @@ impl ClientBudgets {
             return memory;
         }
         let memory = hub.memory_budget(address);
-        budgets.push(ClientBudget { client, memory: Arc::downgrade(&memory), has_had_turn: false });
+        let budget = ClientBudget {
+            client,
+            memory: Arc::downgrade(&memory),
+            has_had_turn: false,
+            bodies: Vec::new(),
+            has_ended: false,
+            is_refused: false,
+        };
+        budgets.push(budget);
         memory
     }
 
-    /// Completes when the connection is to be closed because of the memory that one of them holds.
-    pub(super) fn poll_refused(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut kept = Vec::new();
+    /// Adds a response of the client that this is the budget of. It is ended at once if the client is refused, unless it holds
+    /// little, such as the reason of that.
+    #[cfg(all(feature = "tls", feature = "http"))]
+    pub(super) fn add_body(&self, memory: &Arc<ConnectionBudget>, body: &Arc<dyn EndBody>, holds_little: bool) {
         let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refused = Poll::Pending;
+        let of = budgets.iter_mut().find(|budget| std::ptr::eq(budget.memory.as_ptr(), Arc::as_ptr(memory)));
+        let Some(budget) = of else { return };
+        // As many stay as the connection may have requests.
+        budget.bodies.retain(|body| body.strong_count() > 0);
+        budget.bodies.push(Arc::downgrade(body));
+        let is_late = budget.has_ended && memory.is_refused();
+        drop(budgets);
+        if is_late && !holds_little {
+            body.end();
+        }
+    }
+
+    /// Completes when the connection is to be closed because of the memory that one of its clients holds.
+    pub(super) fn poll_refused(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (refused, _, _kept) = self.poll_each(cx);
+        if refused > 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// As [`poll_refused`](Self::poll_refused), of a connection whose responses can be ended alone: if another client has requests
+    /// on it, it goes on, and those of the client that is refused are ended. What hyper has of them stays until the client reads
+    /// it, or until no other client is left.
+    #[cfg(all(feature = "tls", feature = "http"))]
+    pub(super) fn poll_all_refused(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (refused, others, kept) = self.poll_each(cx);
+        if refused == 0 {
+            return Poll::Pending;
+        }
+        if others == 0 {
+            return Poll::Ready(());
+        }
+        let mut ended = Vec::new();
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for budget in budgets.iter_mut().filter(|budget| budget.is_refused && !budget.has_ended) {
+            budget.has_ended = true;
+            ended.append(&mut budget.bodies);
+        }
+        drop(budgets);
+        ended.iter().filter_map(Weak::upgrade).for_each(|body| body.end());
+        drop(kept);
+        Poll::Pending
+    }
+
+    /// Returns how many clients are refused and how many are not, and their budgets, to be dropped without the lock.
+    fn poll_each(&self, cx: &mut Context<'_>) -> (usize, usize, Vec<Arc<ConnectionBudget>>) {
+        let (mut refused, mut others, mut kept) = (0, 0, Vec::new());
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for budget in &mut *budgets {
-            let Some(memory) = budget.memory.upgrade() else { continue };
-            if memory.poll_refused(&mut budget.has_had_turn, cx).is_ready() {
-                refused = Poll::Ready(());
+            let Some(memory) = budget.memory.upgrade() else {
+                budget.is_refused = false;
+                continue;
+            };
+            budget.has_ended &= memory.is_refused();
+            if budget.has_ended {
+                // That it is refused is known; what matters is when it is not any more.
+                memory.wake_on_change(cx.waker());
+                budget.has_ended = memory.is_refused();
+                budget.is_refused = budget.has_ended;
+            } else {
+                budget.is_refused = memory.poll_refused(&mut budget.has_had_turn, cx).is_ready();
             }
-            // Dropped without the lock.
+            if budget.is_refused {
+                refused += 1;
+            } else {
+                others += 1;
+            }
             kept.push(memory);
         }
         drop(budgets);
-        refused
+        (refused, others, kept)
     }
 }

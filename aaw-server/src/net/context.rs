@@ -8,11 +8,11 @@ use crate::address_limits::AddressLimits;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
+use crate::net::refused_connections::RefusedConnections;
 use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
 use crate::readiness::Readiness;
-use crate::throttle::Throttle;
 
 /// The state of one server.
 pub(crate) struct ServerContext {
@@ -21,8 +21,7 @@ pub(crate) struct ServerContext {
     pub(crate) address_limits: AddressLimits,
     pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
-    /// Bounds how often the log reports that the limit of connections is reached.
-    pub(crate) refusals: Throttle,
+    pub(crate) refused_connections: Arc<RefusedConnections>,
     pub(crate) config: RunningConfig,
     pub(crate) shutdown: Shutdown,
     /// What `/readyz` reports. Shared with parts of the server that set conditions of their own.

@@ -19,6 +19,8 @@ use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::admission::{Refusal, admit_address};
 use crate::net::client_budgets::ClientBudgets;
+#[cfg(all(feature = "tls", feature = "http"))]
+use crate::net::client_budgets::EndBody;
 use crate::net::context::ServerContext;
 use crate::net::effective_target::EffectiveTarget;
 use crate::net::forwarded::ClientInfo;
@@ -132,6 +134,28 @@ impl HttpConnection {
             return self.clients.poll_refused(cx);
         }
         self.memory.get().map_or(Poll::Pending, |memory| memory.poll_refused(has_had_turn, cx))
+    }
+
+    /// As [`poll_refused`](Self::poll_refused), over HTTP/2: while another client has requests on the connection, it goes on, and
+    /// only the responses of the client that holds too much are ended.
+    #[cfg(all(feature = "tls", feature = "http"))]
+    pub(super) fn poll_all_refused(&self, has_had_turn: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_from_proxy {
+            return self.clients.poll_all_refused(cx);
+        }
+        self.poll_refused(has_had_turn, cx)
+    }
+
+    /// Adds a response that can be ended alone, of the client that this is the budget of.
+    #[cfg(all(feature = "tls", feature = "http"))]
+    pub(super) fn add_body(&self, memory: &Arc<ConnectionBudget>, body: &Arc<dyn EndBody>, holds_little: bool) {
+        self.clients.add_body(memory, body, holds_little);
+    }
+
+    /// Whether requests may be of any number of clients.
+    #[cfg(all(feature = "tls", feature = "http"))]
+    pub(super) fn is_from_proxy(&self) -> bool {
+        self.is_from_proxy
     }
 
     /// Takes the permit for an upgrade by this client; `None` if the connection has been upgraded before. What was admitted

@@ -137,6 +137,16 @@ impl Listener {
     }
 }
 
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// Listens on the first of the host's addresses on which that is possible.
 async fn bind_tcp(host: &str, port: u16, backlog: u32, all: &[ListenAddress]) -> io::Result<TcpListener> {
     let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));

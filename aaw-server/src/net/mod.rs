@@ -4,8 +4,12 @@ pub(crate) mod accept;
 pub(crate) mod admission;
 mod client_budgets;
 pub(crate) mod context;
+#[cfg(feature = "http")]
+pub(crate) mod counted_bytes;
 pub(crate) mod disconnect;
 pub(crate) mod effective_target;
+#[cfg(all(feature = "tls", feature = "http"))]
+mod endable_body;
 pub(crate) mod error_body;
 pub(crate) mod forwarded;
 mod forwarded_field;
@@ -22,6 +26,8 @@ pub(crate) mod message_check;
 pub(crate) mod origin_check;
 mod port;
 mod proxy_protocol;
+mod refuse;
+pub(crate) mod refused_connections;
 mod request_head;
 pub(crate) mod request_service;
 pub(crate) mod running_config;
@@ -29,6 +35,8 @@ mod serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
 mod serve_http2;
 pub(crate) mod shutdown_phase;
+#[cfg(unix)]
+mod spare_file;
 #[cfg(feature = "tls")]
 mod tls_handshake;
 pub(crate) mod transport;

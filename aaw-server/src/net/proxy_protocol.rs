@@ -56,7 +56,7 @@ pub(crate) async fn accept(stream: &mut (impl AsyncRead + Unpin), peer: Peer, sh
         return Some(peer);
     }
     let refuse = |error: &str| {
-        if let Some(suppressed) = shared.refusals.pass() {
+        if let Some(suppressed) = shared.dispatch.throttles.proxy_protocol.pass() {
             tracing::warn!(%peer, suppressed, "refused a connection: {error}");
         }
         None

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 
@@ -18,7 +19,7 @@ use crate::net::http_connection::RequestGuard;
 pub(crate) trait RequestService: Clone + Send + Sync + 'static {
     /// The program's own routes, served beside aaw's.
     type Routes: fmt::Debug + Default;
-    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Checks that what the config refers to, such as the folder of static files, exists.
     fn check_config(config: &Config) -> Result<(), StartError>;

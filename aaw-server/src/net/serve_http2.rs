@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::sleep;
 
 use crate::config::Config;
+use crate::memory_budget::ConnectionBudget;
 use crate::net::disconnect::DisconnectDetector;
+use crate::net::endable_body::{EndableBody, MAX_PART};
 use crate::net::error_body::MAX_HEAD_BYTES;
 use crate::net::http_connection::{HttpConnection, RequestGuard};
 use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
@@ -60,8 +62,10 @@ pub(super) async fn serve_http2<S: Transport>(
     let backlog = socket.backlog();
     let respond = service_fn(|request: Request<Incoming>| {
         let guard = RequestGuard::new(connection, request.headers());
+        let memory = connection.is_from_proxy().then(|| Arc::clone(guard.memory()));
         let response = service.respond(request, guard);
-        async move { Ok::<_, Infallible>(response.await) }
+        let connection = Arc::clone(connection);
+        async move { Ok::<_, Infallible>(response.await.map(|body| endable(body, memory, &connection))) }
     });
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
@@ -77,7 +81,7 @@ pub(super) async fn serve_http2<S: Transport>(
     let http = http.serve_connection(TokioIo::new(socket), respond);
     tokio::pin!(http);
     let mut has_had_turn = false;
-    let refused = poll_fn(|cx| connection.poll_refused(&mut has_had_turn, cx));
+    let refused = poll_fn(|cx| connection.poll_all_refused(&mut has_had_turn, cx));
     let result = tokio::select! {
         // What the requests do in their turn decides whether the connection is closed.
         biased;
@@ -99,6 +103,19 @@ pub(super) async fn serve_http2<S: Transport>(
     if let Err(error) = result {
         tracing::debug!(%peer, "an HTTP connection failed: {error}");
     }
+}
+
+/// Makes a body that ends alone if its client is refused, unless the connection is of that client alone.
+fn endable<B: Body + Send + 'static>(
+    body: B,
+    memory: Option<Arc<ConnectionBudget>>,
+    connection: &HttpConnection,
+) -> EndableBody<B> {
+    let Some(memory) = memory else { return EndableBody::Plain(body) };
+    let holds_little = body.size_hint().lower() <= MAX_PART as u64;
+    let (body, end) = EndableBody::new(body, Arc::clone(&memory));
+    connection.add_body(&memory, &end, holds_little);
+    body
 }
 
 /// Waits until no request has been in progress for this time, in which the client confirms the shutdown or receives the rest

@@ -11,7 +11,7 @@ pub(crate) fn warn_of_unread_header(peer: Peer, headers: &HeaderMap, shared: &Se
     let other = read.other();
     if !headers.contains_key(read.name())
         && headers.contains_key(other.name())
-        && let Some(suppressed) = shared.refusals.pass()
+        && let Some(suppressed) = shared.dispatch.throttles.unread_headers.pass()
     {
         tracing::warn!(
             %peer,

@@ -1,5 +1,6 @@
 //! The programs `aaw-server` and `aaw` as processes: events are built, loaded and reloaded.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aaw_client::connect;
@@ -273,6 +274,70 @@ async fn connections_above_the_maximum_are_refused() {
     let _first = connect(&url).await.unwrap();
     let refused = connect(&url).await.unwrap_err().to_string();
     assert!(refused.contains("503"), "{refused}");
+}
+
+/// The address of a server with this URL.
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("ws://").parse().expect("an address")
+}
+
+/// One address took every file that the server may open, and others were not even refused.
+#[cfg(unix)]
+#[tokio::test]
+async fn connections_are_limited_by_the_open_files_and_shared_among_addresses() {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n 200; exec "$0" "$@""#]).arg(&artifacts().await.server);
+    command.arg(events().await).args(["--port", "0"]);
+    let server = Process::start(command);
+    server.stderr_line(&["WARN", "connections=136", "`ulimit -n`"]).await;
+    let addr = address(&listening(&server).await);
+    let mut open = Vec::new();
+    let refused = loop {
+        assert!(open.len() < 200, "none is refused");
+        let (response, socket) = HttpRequest::handshake(addr).open_websocket().await;
+        if response.status != 101 {
+            break response;
+        }
+        open.push(socket);
+    };
+    assert_eq!((refused.failure(), open.len()), ((429, "busy".into()), 68));
+    let mut other = RawConnection::connect_from([127, 0, 0, 2].into(), addr).await;
+    assert_eq!(HttpRequest::handshake(addr).send_over(&mut other).await.status, 101);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_is_told_when_no_more_files_can_be_opened() {
+    let (server, url) = serve(events().await, &[]).await;
+    let addr = address(&url);
+    let highest = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", server.id())).expect("its open files");
+        let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        // What the test itself was started with may have high numbers.
+        numbers.filter(|number| *number < 100).max().expect("an open file")
+    };
+    // Below it are the files that are open, and a few more.
+    let files = highest() + 6;
+    rlimit::prlimit(server.id().cast_signed(), rlimit::Resource::NOFILE, Some((files, files)), None)
+        .expect("its limit");
+    let request = HttpRequest::get(addr, "/healthz");
+    let mut open = Vec::new();
+    let refused = loop {
+        assert!(open.len() < 200, "more connections than files");
+        let mut raw = RawConnection::connect(addr).await;
+        let response = request.send_over(&mut raw).await;
+        if response.status != 200 {
+            break response;
+        }
+        open.push(raw);
+    };
+    assert_eq!((refused.failure(), refused.header("Retry-After")), ((503, "busy".into()), Some("5")));
+    for _ in 0..100 {
+        assert_eq!(request.send().await.status, 503);
+    }
+    server.stderr_line(&["WARN", "accepting a connection failed: Too many open files"]).await;
+    drop(open);
+    while request.send().await.status != 200 {}
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! The limits of an address behind a trusted proxy, which 127.0.0.1 is here: they are those of the client.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aaw_server::Config;
-use aaw_tests::tls::Authority;
-use aaw_tests::{HttpRequest, HttpResponse, RawConnection, TestServer, until};
+use aaw_tests::tls::{Authority, Http2Client, text};
+use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer, until};
 use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -115,6 +116,8 @@ async fn cursors_count_for_their_client() {
 }
 
 const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 127.0.0.1 56324 1337\r\n";
+/// From the proxy itself.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 const OF_OTHER: &[u8] = b"PROXY TCP4 203.0.113.8 127.0.0.1 56324 1337\r\n";
 
 #[tokio::test]
@@ -157,12 +160,111 @@ async fn the_header_of_the_proxy_protocol_is_before_tls() {
     };
     let mut stream = connect().await.expect("the handshake succeeds");
     let request = HttpRequest::post(server.addr, "/events/ping", "").header("Connection", "close").bytes();
-    // Its client would not understand a refusal.
-    assert!(connect().await.is_err());
-    stream.write_all(&request).await.unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.unwrap();
+    let respond = async |stream: &mut tokio_rustls::client::TlsStream<tokio::net::TcpStream>| {
+        stream.write_all(&request).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    };
+    // The refusal by the client's address, and that by the number of all connections, which precedes the header.
+    let refused = respond(&mut connect().await.expect("the handshake succeeds")).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    server.handle.update_config(Config { max_connections: 1, ..(*server.handle.config()).clone() });
+    let refused = respond(&mut connect().await.expect("the handshake succeeds")).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    let response = respond(&mut stream).await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+}
+
+/// 3000 refused connections have caused 3000 warnings once.
+#[tokio::test]
+async fn a_flood_of_refusals_is_logged_once_a_second_and_hides_no_other_warnings() {
+    let log = LogCapture::start();
+    let server = behind_proxy(|config| {
+        config.proxy_protocol = true;
+        config.max_connections_per_address = Some(1);
+        config.http.max_cursors = 2;
+    })
+    .await;
+    let connect = async |header: &[u8]| {
+        let mut raw = RawConnection::connect(server.addr).await;
+        raw.send(header).await;
+        raw
+    };
+    let mut first = connect(HEADER).await;
+    let ping = HttpRequest::post(server.addr, "/events/ping", "");
+    assert_eq!(ping.send_over(&mut first).await.status, 200);
+    let began = Instant::now();
+    for _ in 0..600 {
+        expect_429(&ping.send_over(&mut connect(HEADER).await).await);
+    }
+    let lines = log.text().lines().filter(|line| line.contains("refused a connection with 429")).count();
+    assert!((1..=1 + began.elapsed().as_secs() as usize).contains(&lines), "{lines}");
+    connect(b"GET / HTTP/1.1\r\n").await.expect_end().await;
+    log.expect_line(&["WARN", "expected a header of the PROXY protocol"]);
+    let mut proxy = connect(LOCAL).await;
+    let forwarded = HttpRequest::post(server.addr, "/events/ping", "").header("Forwarded", "for=203.0.113.9");
+    assert_eq!(forwarded.send_over(&mut proxy).await.status, 200);
+    for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let begin = HttpRequest::post(server.addr, "/events/streams/count?take=1", json!({ "to": 100 }).to_string());
+        assert_eq!(from(client, begin).send_over(&mut proxy).await.status, 200);
+    }
+    log.expect_line(&["WARN", "which is not read"]);
+    log.expect_line(&["WARN", "the limit of 2 streams that are read by polling is reached"]);
+}
+
+/// Calls an event over HTTP/2 for a client. Returns the response, whose body is not read.
+async fn send(proxy: &Http2Client, client: &str, event: &str, body: &str) -> http::Response<hyper::body::Incoming> {
+    let request = proxy.request(&format!("/events/{event}"), body).header("x-forwarded-for", client);
+    proxy.send(request, body).await.expect("a response")
+}
+
+/// A proxy sends the requests of several clients over one connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_holds_too_much_loses_its_responses_and_not_the_connection_of_others() {
+    let authority = Authority::new();
+    let tls = authority.tls();
+    let server = behind_proxy(|config| {
+        config.tls = Some(tls);
+        config.max_held_bytes = 64 << 20;
+        config.max_held_bytes_per_address = 8 << 20;
+    })
+    .await;
+    // Each stream may be unread, and the others continue.
+    let proxy = async || {
+        let windows = |builder: &mut hyper::client::conn::http2::Builder<_>| {
+            builder.initial_stream_window_size(32 << 10).initial_connection_window_size(64 << 20);
+        };
+        Http2Client::connect_with(&authority, server.addr, windows).await
+    };
+    let (shared, other) = (proxy().await, proxy().await);
+    let held = tokio::spawn({
+        let proxy = shared.clone();
+        async move { send(&proxy, B, "gate/hold", r#"{"gate":"x"}"#).await.status() }
+    });
+    until("the handler runs", || server.app.gate("x").counts().came == 1).await;
+    let large = r#"{"items":10,"bytes":100000}"#;
+    // Of an address, the connection that holds least is never refused.
+    let kept = send(&other, A, "streams/large", large).await;
+    let mut unread = Vec::new();
+    for _ in 0..12 {
+        // Refused once it holds too much.
+        unread.push(send(&shared, A, "streams/large", large).await);
+    }
+    let mut failed = 0;
+    for response in unread {
+        let is_large = response.status() == 200;
+        failed += usize::from(is_large && response.into_body().collect().await.is_err());
+    }
+    assert!(failed > 0, "none was ended");
+    assert_eq!(text(kept).await.len(), 1_000_031);
+    // The connection goes on, for others and for the same client.
+    for client in [A, B] {
+        assert_eq!(send(&shared, client, "ping", "null").await.status(), 200);
+    }
+    server.app.gate("x").release(1);
+    assert_eq!(held.await.unwrap(), 200);
+    until("nothing is held", || server.handle.held_bytes() == 0).await;
 }
 
 #[cfg(unix)]

@@ -345,13 +345,66 @@ async fn a_handshake_that_has_begun_does_not_delay_the_stop() {
     begun.expect_end().await;
 }
 
+/// Sends a request over HTTP/1.1 to a server that refuses its connection. Returns the response.
+async fn refused(authority: &Authority, addr: SocketAddr, protocols: &[&str]) -> String {
+    let mut stream = authority.connect(addr, protocols).await;
+    let expected = (!protocols.is_empty()).then_some(&b"http/1.1"[..]);
+    assert_eq!(stream.get_ref().1.alpn_protocol(), expected);
+    stream.write_all(&HttpRequest::post(addr, "/events/ping", "").bytes()).await.unwrap();
+    rest(&mut stream).await
+}
+
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed() {
+async fn connections_beyond_a_limit_learn_when_to_come_back() {
+    let authority = Authority::new();
+    for (status, per_address) in [(503, None), (429, Some(1))] {
+        let server = start_with(&authority, |config| {
+            config.max_connections = if per_address.is_some() { 100 } else { 1 };
+            config.max_connections_per_address = per_address;
+        })
+        .await;
+        let served = client(&authority, server.addr).await;
+        for protocols in [&[][..], &["http/1.1"], &["h2", "http/1.1"]] {
+            let response = refused(&authority, server.addr, protocols).await;
+            assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+            assert!(response.contains("\r\nretry-after: ") && response.contains(r#""code":"busy""#), "{response}");
+        }
+        let error = dial(authority.client(&["h2"]), server.addr).await.expect_err("HTTP/2 only");
+        assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+        let config = aaw_client::Config { tls: Some(authority.client(&[])), ..aaw_client::Config::default() };
+        let error = connect_with(&format!("wss://localhost:{}", server.addr.port()), config).await.unwrap_err();
+        let aaw_client::ConnectError::Refused { status: refused, retry_after: Some(after), .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(*refused, status);
+        assert!((5..=10).contains(&after.as_secs()), "{after:?}");
+        served.send_async::<Value>("ping", (), DEADLINE).await.expect("it goes on");
+    }
+}
+
+#[tokio::test]
+async fn refused_handshakes_are_limited_in_number_and_time() {
     let authority = Authority::new();
     let server = start_with(&authority, |config| config.max_connections = 1).await;
-    let client = client(&authority, server.addr).await;
-    dial(authority.client(&[]), server.addr).await.expect_err("the limit is reached");
-    client.send_async::<Value>("ping", (), DEADLINE).await.expect("it goes on");
+    let _served = client(&authority, server.addr).await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(RawConnection::connect(server.addr).await);
+    }
+    // An address has eight handshakes at a time. Others have their own.
+    RawConnection::connect(server.addr).await.expect_end().await;
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let other = other.connect(server.addr).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(authority.client(&[]));
+    let mut other = connector.connect("localhost".try_into().unwrap(), other).await.expect("a handshake");
+    other.write_all(&HttpRequest::get(server.addr, "/").bytes()).await.unwrap();
+    let response = rest(&mut other).await;
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    for mut silent in silent {
+        silent.expect_end().await;
+    }
+    assert!(refused(&authority, server.addr, &[]).await.starts_with("HTTP/1.1 503 "));
 }
 
 #[tokio::test]

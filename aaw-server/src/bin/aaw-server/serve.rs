@@ -97,8 +97,8 @@ struct StartedServer {
 /// Builds and loads the events, and starts the server.
 async fn start(settings: &Settings, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
     let Values { config, auth, program } = &settings.values;
-    file_limit::raise(config.max_connections);
     let mut config = config.clone();
+    config.max_connections = file_limit::raise(config.max_connections);
     // Checked before a build that may take minutes.
     config.tls = tls::open(settings)?;
     let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;

@@ -58,6 +58,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         connections: (400, 400),
         open_files: Some(200),
         keeps: Keeps::Heads,
+        bystanders: &[Bystander::Newcomer],
+        leads_to: &["HTTP 429"],
         ..Attack::new("open files", "400 idle connections to a server that may have 200 open files", |field| {
             Box::pin(idle(field))
         })

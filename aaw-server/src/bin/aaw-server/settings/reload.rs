@@ -113,12 +113,13 @@ impl Reloader {
         if !contradictions.is_empty() {
             return Err(SettingsError(contradictions));
         }
-        // Each connection takes one.
-        let max_connections = merged.values.config.max_connections;
-        if max_connections > self.settings.values.config.max_connections {
-            file_limit::raise(max_connections);
-        }
-        self.server.update_config(merged.values.config.clone());
+        // Each connection takes an open file, so the server may have fewer than the settings say.
+        let mut config = merged.values.config.clone();
+        config.max_connections = match config.max_connections {
+            same if same == self.settings.values.config.max_connections => self.server.config().max_connections,
+            changed => file_limit::raise(changed),
+        };
+        self.server.update_config(config);
         *self.shutdown_timeout.lock().unwrap_or_else(PoisonError::into_inner) = merged.values.config.shutdown_timeout;
         if merged.values.program.log_level != self.settings.values.program.log_level
             && let Err(error) = (self.set_log_level)(&merged.values.program.log_level)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 
@@ -19,7 +19,7 @@ impl AsRef<[u8]> for CountedBytes {
 
 /// Makes a part of a response body. hyper keeps it, uncopied, until the socket has accepted it; until then it is counted: over
 /// HTTP/2, many small ones may wait.
-pub(super) fn counted(bytes: Vec<u8>, memory: &Arc<ConnectionBudget>) -> Bytes {
+pub(crate) fn counted(bytes: Vec<u8>, memory: &Arc<ConnectionBudget>) -> Bytes {
     let mut held = HeldBytes::new(memory);
     held.set(bytes.capacity());
     Bytes::from_owner(CountedBytes { bytes, _held: held })
