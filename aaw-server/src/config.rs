@@ -223,10 +223,14 @@ pub struct Config {
     /// too.
     pub max_push_backlog_bytes: usize,
     /// How long a connection may exceed [`max_push_backlog_bytes`](Self::max_push_backlog_bytes). Default 5 s, which
-    /// lets a client on an ordinary network catch up after a burst.
+    /// lets a client on an ordinary network catch up after a burst. The time begins again whenever it has caught up by
+    /// that limit, so a client that reads 210 KB/s, with the defaults, can read a burst of any size.
     pub push_backlog_timeout: Duration,
     /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed
     /// at once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
+    ///
+    /// Handlers that run at the same time push before the first of them is held up. If the connection reads, they may exceed this
+    /// limit by [`max_message_bytes`](Self::max_message_bytes) for each worker thread of the runtime.
     pub max_push_burst_bytes: usize,
     /// How long the socket of a connection that exceeds [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) may accept nothing,
     /// before the connection is closed with code 1013. Default 5 s, as [`push_backlog_timeout`](Self::push_backlog_timeout).
@@ -235,7 +239,9 @@ pub struct Config {
     /// does. While it reads, those whose calls push to it wait until it has read about twice what they have pushed, times the
     /// number of those that wait: their further calls do not start, their handlers are not
     /// polled, and over HTTP their responses are sent later. So a flood is slowed down to half of the pace of its slowest reader, and a
-    /// sender of little waits for little. A connection that has accepted nothing for two seconds holds up no sender,
+    /// sender of little waits for little. While more than [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) waits for a connection
+    /// that reads, or more than half of [`max_push_burst_bytes`](Self::max_push_burst_bytes), the same holds for all connections and
+    /// requests of a client whose call pushes to it, also for new ones: of its IPv4 address, or its IPv6 site (/48). A connection that has accepted nothing for two seconds holds up no sender,
     /// nor does one that reads less than that quarter within this timeout, or within 5 s if it is longer (with the defaults 52 KB/s).
     /// What the program itself pushes, with a [`Handle`](crate::Handle), never waits, nor does a task that a handler has spawned.
     pub reader_stall_timeout: Duration,
