@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use aaw_event::OpenInfo;
+use aaw_protocol::Dialect;
 use aaw_protocol::server::{Close, ServerConfig, ServerConnection};
 use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::websocket::{Decoded, FrameBuffer, MessageDecoder};
-use aaw_protocol::{Dialect, clock};
 use bytes::Bytes;
 use tokio::time::Sleep;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aaw_server::Config;
 use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{HttpRequest, TestServer, until};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than any test takes, for timeouts that must not expire.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -355,8 +355,9 @@ async fn steady_readers_of(server: &TestServer, count: usize, bytes: usize) -> V
         readers.push(tokio::spawn(async move {
             let (started, mut read) = (tokio::time::Instant::now(), 0);
             for _ in 0..count {
-                let payload = client.read_frame().await.payload;
-                assert!(payload.starts_with(br#"["broadcast","x"#), "{}", String::from_utf8_lossy(&payload));
+                let frame = client.read_frame().await;
+                let is_broadcast = frame.payload.starts_with(br#"["broadcast","x"#);
+                assert!(is_broadcast, "{:x} {}", frame.first, String::from_utf8_lossy(&frame.payload));
                 read += bytes;
                 tokio::time::sleep_until(started + Duration::from_secs_f64(read as f64 / PACE)).await;
             }
@@ -368,12 +369,14 @@ async fn steady_readers_of(server: &TestServer, count: usize, bytes: usize) -> V
 
 /// The readers read on. Checks that they have received everything and are open.
 async fn expect_open(server: &TestServer, readers: Vec<JoinHandle<RawConnection>>) {
+    let mut open = Vec::new();
     for reader in readers {
         let mut reader = reader.await.expect("everything arrives");
         reader.send_text(r#"["echo",1]"#).await;
         reader.expect_text(r#"["echo",1]"#).await;
+        open.push(reader);
     }
-    assert!(server.handle.connections() >= 4);
+    assert!(server.handle.connections() >= open.len());
 }
 
 async fn connect_sender(server: &TestServer) -> RawConnection {
@@ -384,24 +387,21 @@ fn json_of(bytes: usize) -> String {
     format!("\"{}\"", "x".repeat(bytes))
 }
 
-/// Lets many connections of one address broadcast one message each, at the same time.
-async fn broadcast_at_once(server: &TestServer, event: &str, bytes: usize) -> Vec<RawConnection> {
-    let frame: Arc<[u8]> = raw::masked(raw::TEXT, format!(r#"["{event}",{}]"#, json_of(bytes)).as_bytes()).into();
-    let mut senders = Vec::new();
+/// Lets many connections of one address broadcast one message each, at the same time. They read what the others broadcast.
+async fn broadcast_at_once(server: &TestServer, bytes: usize) -> JoinSet<()> {
+    let frame = raw::masked(raw::TEXT, format!(r#"["broadcasts/others",{}]"#, json_of(bytes)).as_bytes());
+    let frame: Arc<[u8]> = frame.into();
+    let mut connections = Vec::new();
     for _ in 0..SENDERS_AT_ONCE {
-        senders.push(connect_sender(server).await);
+        connections.push(connect_sender(server).await);
     }
-    let sends = senders.into_iter().map(|mut sender| {
+    let mut senders = JoinSet::new();
+    for mut sender in connections {
         let frame = Arc::clone(&frame);
-        tokio::spawn(async move {
+        senders.spawn(async move {
             assert!(sender.write_all(&frame).await, "the sender is not closed");
-            sender
-        })
-    });
-    let sends: Vec<_> = sends.collect();
-    let mut senders = Vec::new();
-    for send in sends {
-        senders.push(send.await.expect("it sends"));
+            while sender.skip_some(64 << 10).await > 0 {}
+        });
     }
     senders
 }
@@ -410,7 +410,7 @@ async fn broadcast_at_once(server: &TestServer, event: &str, bytes: usize) -> Ve
 async fn many_connections_of_one_address_wait_for_readers_at_a_steady_pace() {
     let server = start().await;
     let readers = steady_readers_of(&server, SENDERS_AT_ONCE, LARGE).await;
-    let _senders = broadcast_at_once(&server, "broadcasts/others", LARGE).await;
+    let _senders = broadcast_at_once(&server, LARGE).await;
     expect_open(&server, readers).await;
 }
 
@@ -420,7 +420,7 @@ async fn many_messages_of_a_megabyte_that_arrive_at_once_close_no_reader_at_a_st
     const MEGABYTE: usize = 1_000_000;
     let server = TestServer::start().await;
     let readers = steady_readers_of(&server, SENDERS_AT_ONCE, MEGABYTE).await;
-    let _senders = broadcast_at_once(&server, "broadcasts/others", MEGABYTE).await;
+    let _senders = broadcast_at_once(&server, MEGABYTE).await;
     expect_open(&server, readers).await;
 }
 
@@ -458,4 +458,23 @@ async fn a_sender_that_connects_again_for_each_message_waits_for_readers_at_a_st
         sender.expect_text(r#"["echo",1]"#).await;
     }
     expect_open(&server, readers).await;
+}
+
+#[tokio::test]
+async fn others_of_the_address_of_many_senders_are_served_between_the_pushes() {
+    let server = start().await;
+    let readers = steady_readers_of(&server, 2 * SENDERS_AT_ONCE, LARGE).await;
+    let mut other = connect_sender(&server).await;
+    let senders = (broadcast_at_once(&server, LARGE).await, broadcast_at_once(&server, LARGE).await);
+    let mut served = 0;
+    while !readers.iter().all(JoinHandle::is_finished) {
+        other.send_text(r#"["echo",1]"#).await;
+        let started = Instant::now();
+        while other.read_frame().await.payload != br#"["echo",1]"# {}
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        served += 1;
+    }
+    assert!(served >= 5, "{served}");
+    expect_open(&server, readers).await;
+    drop(senders);
 }
