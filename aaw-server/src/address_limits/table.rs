@@ -13,11 +13,7 @@ use uuid::Uuid;
 use super::bucket::{Bucket, Rate};
 use super::contention::{Contention, Share};
 use super::silent::{OfferedPlace, PlaceHolder, SilentConnections};
-use crate::client_network::ClientNetwork;
-
-/// The limits of a site, as a multiple of those of one address: a household or a small office has few /64 networks, and a
-/// provider that gives its customers a /64 each has its limit far above what they use.
-pub(super) const ADDRESSES_PER_SITE: u64 = 16;
+use crate::client_network::{ADDRESSES_PER_SITE, ClientNetwork};
 
 /// The connections that an address may have however few are free.
 const MIN_CONNECTIONS: usize = 64;
@@ -253,7 +249,7 @@ impl Address {
 
     /// The rate of an entry: of a site, that of several addresses.
     fn rate(&self, rate: Rate) -> Rate {
-        if self.is_site { rate.times(ADDRESSES_PER_SITE) } else { rate }
+        if self.is_site { rate.times(ADDRESSES_PER_SITE as u64) } else { rate }
     }
 
     /// The address and its site.
@@ -332,7 +328,7 @@ impl Address {
     fn add_connection(&self, limit: ConnectionLimit) -> bool {
         let limit = match limit {
             ConnectionLimit::Free(free) => free.max(MIN_CONNECTIONS),
-            ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE as usize),
+            ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE),
             ConnectionLimit::Max(max) => max,
         };
         let before = self.connections.fetch_add(1, Ordering::SeqCst);
