@@ -58,6 +58,16 @@ pub(crate) struct HeldLimits {
     pub(crate) total: usize,
 }
 
+impl HeldLimits {
+    /// For an address or a site.
+    fn of(&self, key: AddressKey) -> usize {
+        match key {
+            AddressKey::Address(_) => self.address,
+            AddressKey::Site(_) => site_limit(self.address, self.total),
+        }
+    }
+}
+
 /// What all connections hold together.
 #[derive(Debug)]
 pub(crate) struct ProcessBudget {
@@ -77,7 +87,6 @@ struct AddressBudget {
     key: Option<AddressKey>,
     /// The network of an IPv6 address has one.
     site: Option<Arc<AddressBudget>>,
-    limit: usize,
     all: Group,
 }
 
@@ -149,24 +158,24 @@ impl ProcessBudget {
     }
 
     fn address(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<AddressBudget> {
-        let new = |key, site, limit| {
-            Arc::new(AddressBudget { process: Arc::clone(self), key, site, limit, all: Group::new(limit) })
+        let new = |key, site| {
+            let limit = key.map_or(usize::MAX, |key| self.limits.of(key));
+            Arc::new(AddressBudget { process: Arc::clone(self), key, site, all: Group::new(limit) })
         };
-        let Some(address) = address else { return new(None, None, usize::MAX) };
+        let Some(address) = address else { return new(None, None) };
         let network = ClientNetwork::from(address);
         let mut addresses = lock(&self.addresses);
-        let mut find = |key, site: Option<Arc<AddressBudget>>, limit| {
+        let mut find = |key, site: Option<Arc<AddressBudget>>| {
             addresses.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-                let budget = new(Some(key), site, limit);
+                let budget = new(Some(key), site);
                 addresses.insert(key, Arc::downgrade(&budget));
                 budget
             })
         };
-        let HeldLimits { address, total, .. } = self.limits;
-        let site = network.site().map(|site| find(AddressKey::Site(site), None, site_limit(address, total)));
+        let site = network.site().map(|site| find(AddressKey::Site(site), None));
         // What is found already has the same site, which is dropped after the lock then.
         let unused = site.clone();
-        let budget = find(AddressKey::Address(network), site, address);
+        let budget = find(AddressKey::Address(network), site);
         drop(addresses);
         drop(unused);
         budget
@@ -201,7 +210,7 @@ impl ProcessBudget {
     #[cold]
     fn refuse_greediest(&self, address: Option<&Arc<AddressBudget>>) {
         static REPORTS: Throttle = Throttle::new();
-        let (group, limit) = address.map_or((&self.all, self.limits.total), |address| (&address.all, address.limit));
+        let (group, limit) = address.map_or((&self.all, self.limits.total), |address| (&address.all, address.limit()));
         let is_member = |holder: &ConnectionBudget| {
             address.is_none_or(|address| holder.address.groups().any(|group| Arc::ptr_eq(address, group)))
         };
@@ -334,7 +343,7 @@ impl ConnectionBudget {
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no mounted requests"))]
     pub(crate) fn is_group_full(&self) -> bool {
         let process = &self.address.process;
-        self.address.groups().any(|group| group.all.held() >= group.limit) || process.used() >= process.limits.total
+        self.address.groups().any(|group| group.all.held() >= group.limit()) || process.used() >= process.limits.total
     }
 
     fn refuse(&self) {
@@ -506,7 +515,7 @@ impl ConnectionBudget {
     /// Subtracts from what the address, its site and the process hold.
     fn subtract(&self, bytes: usize) {
         let process = &self.address.process;
-        self.address.groups().for_each(|group| group.all.subtract(bytes, group.limit));
+        self.address.groups().for_each(|group| group.all.subtract(bytes, group.limit()));
         process.all.subtract(bytes, process.limits.total);
         if self.counted() == 0 {
             self.is_refused.store(false, Ordering::SeqCst);
@@ -546,6 +555,10 @@ impl Drop for ConnectionBudget {
 }
 
 impl AddressBudget {
+    fn limit(&self) -> usize {
+        self.key.map_or(usize::MAX, |key| self.process.limits.of(key))
+    }
+
     /// The address and its site.
     fn groups(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::once(self).chain(&self.site)

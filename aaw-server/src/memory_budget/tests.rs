@@ -308,7 +308,7 @@ fn what_several_threads_hold_adds_up() {
 
 #[test]
 fn a_connection_takes_the_memory_that_the_documentation_says() {
-    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 40));
+    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 48));
 }
 
 #[test]
