@@ -174,7 +174,6 @@ impl EventCaller {
     }
 
     /// Returns whether the caller is held up as a sender: its calls do not start.
-    #[inline]
     pub(crate) fn is_held(&self) -> bool {
         self.has_own_hold()
             || (self.services.hub.client_holds.has_any() && self.joins_hold_of_client() && self.has_own_hold())
