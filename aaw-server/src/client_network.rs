@@ -2,6 +2,18 @@
 
 use std::net::IpAddr;
 
+/// The limits of a site, as a multiple of those of one address: a household or a small office has few /64 networks, and a
+/// provider that gives its customers a /64 each has its limit far above what they use.
+pub(crate) const ADDRESSES_PER_SITE: usize = 16;
+
+/// Returns the limit of a site, by that of an address and that of all clients: the one of several addresses, but at most half of all,
+/// unless an address may have more.
+pub(crate) const fn site_limit(address: usize, total: usize) -> usize {
+    let (several, half) = (address.saturating_mul(ADDRESSES_PER_SITE), total / 2);
+    let limit = if several < half { several } else { half };
+    if limit > address { limit } else { address }
+}
+
 /// An IPv4 address, or the /64 network of an IPv6 address, which providers assign to a single customer.
 ///
 /// In eight bytes: no IPv6 address that a client can have begins as an IPv4 address would, since `::/8` is reserved
@@ -26,6 +38,11 @@ impl ClientNetwork {
         // An IPv4 address has at most 32 bits.
         (self.0 > u32::MAX.into()).then_some(Self(self.0 & !0xffff))
     }
+
+    /// Returns what shares among all clients are counted for: the site of an IPv6 address, or an IPv4 address itself.
+    pub(crate) fn client(self) -> Self {
+        self.site().unwrap_or(self)
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +60,14 @@ mod tests {
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::2"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_ne!(network("::1"), network("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_site_may_have_several_times_as_much_as_an_address_and_not_all() {
+        assert_eq!(site_limit(64, 10_000), 1024);
+        assert_eq!(site_limit(64, 512), 256);
+        assert_eq!(site_limit(512, 512), 512);
+        assert_eq!(site_limit(usize::MAX, usize::MAX), usize::MAX);
     }
 
     #[test]

@@ -11,8 +11,7 @@ pub(crate) type Client = Option<ClientNetwork>;
 /// Returns the client with this address. All addresses of an IPv6 site (/48) are one: a client takes turns with the others,
 /// however many networks it has.
 pub(crate) fn client(address: Option<IpAddr>) -> Client {
-    let network = ClientNetwork::from(address?);
-    Some(network.site().unwrap_or(network))
+    Some(ClientNetwork::from(address?).client())
 }
 
 /// The entries of one client.

@@ -168,14 +168,15 @@ pub struct Config {
     /// which most phones find another network. A longer time keeps the memory of clients that never come back for longer. With
     /// zero, a connection ends with its socket.
     pub resumption_window: Duration,
-    /// The maximum number of connections whose client is away. Beyond it the client address that has the most of them loses
+    /// The maximum number of connections whose client is away. Beyond it the client address (of IPv6, the /48 network) that has the most of them loses
     /// the one that has been away for the longest time; among addresses with equally many, the connection that began last is
     /// dropped. Default 65 536. They do not count towards
     /// [`max_connections`](Self::max_connections), because a client that resumes one needs a socket first.
     pub max_away_connections: usize,
     /// The maximum number of connections of one client address whose client is away; beyond it, that address loses the one
     /// that has been away for the longest time. An address is that of
-    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). Default 8192, an eighth of the total. All clients
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address), and the /48 network of an IPv6 address has 16 times as much,
+    /// at most half of the total. Default 8192, an eighth of the total. All clients
     /// behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_away_connections_per_address: usize,
     /// The maximum size of the messages that a resumable connection retains until its client acknowledges them, in bytes; while
@@ -225,10 +226,14 @@ pub struct Config {
     /// too.
     pub max_push_backlog_bytes: usize,
     /// How long a connection may exceed [`max_push_backlog_bytes`](Self::max_push_backlog_bytes). Default 5 s, which
-    /// lets a client on an ordinary network catch up after a burst.
+    /// lets a client on an ordinary network catch up after a burst. The time begins again whenever it has caught up by
+    /// that limit, so a client that reads 210 KB/s, with the defaults, can read a burst of any size.
     pub push_backlog_timeout: Duration,
     /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed
     /// at once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
+    ///
+    /// Handlers that run at the same time push before the first of them is held up. If the connection reads, they may exceed this
+    /// limit by [`max_message_bytes`](Self::max_message_bytes) for each worker thread of the runtime.
     pub max_push_burst_bytes: usize,
     /// How long the socket of a connection that exceeds [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) may accept nothing,
     /// before the connection is closed with code 1013. Default 5 s, as [`push_backlog_timeout`](Self::push_backlog_timeout).
@@ -237,7 +242,9 @@ pub struct Config {
     /// does. While it reads, those whose calls push to it wait until it has read about twice what they have pushed, times the
     /// number of those that wait: their further calls do not start, their handlers are not
     /// polled, and over HTTP their responses are sent later. So a flood is slowed down to half of the pace of its slowest reader, and a
-    /// sender of little waits for little. A connection that has accepted nothing for two seconds holds up no sender,
+    /// sender of little waits for little. While more than [`max_push_backlog_bytes`](Self::max_push_backlog_bytes) waits for a connection
+    /// that reads, or more than half of [`max_push_burst_bytes`](Self::max_push_burst_bytes), the same holds for all connections and
+    /// requests of a client whose call pushes to it, also for new ones: of its IPv4 address, or its IPv6 site (/48). A connection that has accepted nothing for two seconds holds up no sender,
     /// nor does one that reads less than that quarter within this timeout, or within 5 s if it is longer (with the defaults 52 KB/s).
     /// What the program itself pushes, with a [`Handle`](crate::Handle), never waits, nor does a task that a handler has spawned.
     pub reader_stall_timeout: Duration,
@@ -282,6 +289,7 @@ pub struct Config {
     ///
     /// Default 64 MiB: sixteen connections at their limit, more than a browser or a busy household has, and an eighth of
     /// [`max_total_held_bytes`](Self::max_total_held_bytes), so that eight addresses at least are needed to exhaust the
+    /// latter. The /48 network of an IPv6 address, which has 65 536 such networks, has 16 times as much, and at most half of the
     /// latter. All clients behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_held_bytes_per_address: usize,
     /// The maximum memory that all connections and HTTP requests together may make the server hold, in the sense of
@@ -354,14 +362,15 @@ pub struct HttpConfig {
     /// The maximum number of streams of the whole server that are read by polling at the same time. Default 1024. Each keeps
     /// its handler for up to [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
     ///
-    /// At the limit, a client address that has fewer of them than another, or none, can still begin one: the address that has
-    /// the most loses the one that has not been read for the longest time, and its reader gets the error `cursor_evicted`
+    /// At the limit, a client address that has fewer of them than another, or none, can still begin one (all addresses of a /48
+    /// network of IPv6 count as one): the address that has the most loses the one that has not been read for the longest time, and its reader gets the error `cursor_evicted`
     /// (HTTP status 410). Otherwise a further one is refused with status 429 and the code `busy`.
     pub max_cursors: usize,
     /// The maximum number of streams of one client address that are read by polling at the same time; a further one is refused
     /// with HTTP status 429 and the code `busy`. An address is that of
     /// [`Config::max_held_bytes_per_address`]. Default 512, half of the total: far more than the readers of an office behind
-    /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. All
+    /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. The /48
+    /// network of an IPv6 address has 16 times as much, and at most half of the total or as much as an address. All
     /// clients behind a proxy that is not one of [`Config::trusted_proxies`] have its address: there, set it to the total.
     pub max_cursors_per_address: usize,
 }

@@ -2,19 +2,19 @@
 //! responses that wait for their connection, outgoing logs, messages and HTTP bodies that have not arrived whole, and calls that
 //! run or wait, with their bodies, the items of their uploads, and responses that wait for credit.
 //!
-//! It is counted for each connection, for the connections of each client address, and for all of them.
+//! It is counted for each connection, for the connections of each client address and of each IPv6 site, and for all of them.
 //!
 //! - At a connection's limit its handlers are not polled and its calls do not start, until some of it was sent. One call at
 //!   a time continues beyond the limit, so that a connection whose memory consists of unfinished responses still finishes
 //!   them, and a single response of the largest size always fits. Not while the client does not read those that are
 //!   finished: each would be followed by another one. What only handlers can free does not count here: calls, their bodies and
 //!   uploads. It has limits of its own.
-//! - At the limit of an address or of the process, the connections that hold most are *refused*: their running calls fail,
+//! - At the limit of an address, of a site or of the process, the connections that hold most are *refused*: their running calls fail,
 //!   and what they hold otherwise is freed, because its owner closes the connection. As many are refused as
 //!   free a sixteenth of the limit. The one that holds least is not, so that one always continues, unless its uploads alone
 //!   reach the limit.
 //!
-//! A connection's bytes count for its address and for the process in whole steps of [`STEP`]. So a call with a small
+//! A connection's bytes count for its address, its site and the process in whole steps of [`STEP`]. So a call with a small
 //! response touches no memory that other connections use, and connections that hold less are never searched nor refused:
 //! they add at most a step each to the limits.
 
@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 
 use aaw_protocol::{Code, Failure};
 
-use crate::client_network::ClientNetwork;
+use crate::client_network::{ClientNetwork, site_limit};
 use crate::throttle::Throttle;
 
 #[cfg(test)]
@@ -58,24 +58,43 @@ pub(crate) struct HeldLimits {
     pub(crate) total: usize,
 }
 
+impl HeldLimits {
+    /// For an address or a site.
+    fn of(&self, key: AddressKey) -> usize {
+        match key {
+            AddressKey::Address(_) => self.address,
+            AddressKey::Site(_) => site_limit(self.address, self.total),
+        }
+    }
+}
+
 /// What all connections hold together.
 #[derive(Debug)]
 pub(crate) struct ProcessBudget {
     limits: HeldLimits,
     all: Group,
-    /// The addresses that have connections.
-    addresses: Mutex<HashMap<ClientNetwork, Weak<AddressBudget>>>,
+    /// The addresses that have connections, and their sites.
+    addresses: Mutex<HashMap<AddressKey, Weak<AddressBudget>>>,
     /// The connections that hold a step or more, and some that have done so, by the address of their budget in memory.
     holders: Mutex<HashMap<usize, Weak<ConnectionBudget>>>,
 }
 
-/// What the connections of one address hold, or a connection whose address is unknown.
+/// What the connections of one address hold, or of one site, or a connection whose address is unknown.
 #[derive(Debug)]
 struct AddressBudget {
     process: Arc<ProcessBudget>,
     /// `None` if it is unknown; then there is no limit.
-    network: Option<ClientNetwork>,
+    key: Option<AddressKey>,
+    /// The network of an IPv6 address has one.
+    site: Option<Arc<AddressBudget>>,
     all: Group,
+}
+
+/// Identifies an address or a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum AddressKey {
+    Address(ClientNetwork),
+    Site(ClientNetwork),
 }
 
 /// What several connections hold.
@@ -139,16 +158,27 @@ impl ProcessBudget {
     }
 
     fn address(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<AddressBudget> {
-        let network = address.map(ClientNetwork::from);
-        let new =
-            || Arc::new(AddressBudget { process: Arc::clone(self), network, all: Group::new(self.limits.address) });
-        let Some(network) = network else { return new() };
+        let new = |key: Option<AddressKey>, site| {
+            let limit = key.map_or(usize::MAX, |key| self.limits.of(key));
+            Arc::new(AddressBudget { process: Arc::clone(self), key, site, all: Group::new(limit) })
+        };
+        let Some(address) = address else { return new(None, None) };
+        let network = ClientNetwork::from(address);
         let mut addresses = lock(&self.addresses);
-        addresses.get(&network).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let address = new();
-            addresses.insert(network, Arc::downgrade(&address));
-            address
-        })
+        let mut find = |key, site: Option<Arc<AddressBudget>>| {
+            addresses.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let budget = new(Some(key), site);
+                addresses.insert(key, Arc::downgrade(&budget));
+                budget
+            })
+        };
+        let site = network.site().map(|site| find(AddressKey::Site(site), None));
+        // What is found already has the same site, which is dropped after the lock then.
+        let unused = site.clone();
+        let budget = find(AddressKey::Address(network), site);
+        drop(addresses);
+        drop(unused);
+        budget
     }
 
     /// Adds a connection to the holders.
@@ -176,13 +206,14 @@ impl ProcessBudget {
         holders.insert(connection.key(), Arc::downgrade(connection));
     }
 
-    /// Refuses the connections that hold most, of one address or of all, if the limit is reached.
+    /// Refuses the connections that hold most, of one address or site, or of all, if the limit is reached.
     #[cold]
     fn refuse_greediest(&self, address: Option<&Arc<AddressBudget>>) {
         static REPORTS: Throttle = Throttle::new();
-        let (group, limit) =
-            address.map_or((&self.all, self.limits.total), |address| (&address.all, self.limits.address));
-        let is_member = |holder: &ConnectionBudget| address.is_none_or(|address| Arc::ptr_eq(address, &holder.address));
+        let (group, limit) = address.map_or((&self.all, self.limits.total), |address| (&address.all, address.limit()));
+        let is_member = |holder: &ConnectionBudget| {
+            address.is_none_or(|address| holder.address.groups().any(|group| Arc::ptr_eq(address, group)))
+        };
         let holders = lock(&self.holders);
         let held = group.held();
         if !group.is_reached(held) {
@@ -218,7 +249,11 @@ impl ProcessBudget {
         if refused > 0
             && let Some(suppressed) = REPORTS.pass()
         {
-            let whose = if address.is_some() { "an address" } else { "all connections" };
+            let whose = match address.and_then(|address| address.key) {
+                Some(AddressKey::Address(_)) => "an address",
+                Some(AddressKey::Site(_)) => "a /48 network",
+                None => "all connections",
+            };
             let connections = candidates.len();
             tracing::warn!(
                 suppressed,
@@ -307,8 +342,8 @@ impl ConnectionBudget {
     /// Returns whether the address or the process holds as much as its limit.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no mounted requests"))]
     pub(crate) fn is_group_full(&self) -> bool {
-        let AddressBudget { process, network, all } = &*self.address;
-        (network.is_some() && all.held() >= process.limits.address) || process.used() >= process.limits.total
+        let process = &self.address.process;
+        self.address.groups().any(|group| group.all.held() >= group.limit()) || process.used() >= process.limits.total
     }
 
     fn refuse(&self) {
@@ -461,24 +496,26 @@ impl ConnectionBudget {
         self.change_unlimited(self.unlimited.load(Ordering::Relaxed), bytes);
     }
 
-    /// Adds to what the address and the process hold.
+    /// Adds to what the address, its site and the process hold.
     fn add(self: &Arc<Self>, bytes: usize) {
         let process = &self.address.process;
         if !self.is_listed.load(Ordering::SeqCst) && !self.is_listed.swap(true, Ordering::SeqCst) {
             process.list(self);
         }
-        if self.address.all.add(bytes) && self.address.network.is_some() {
-            process.refuse_greediest(Some(&self.address));
+        for group in self.address.groups() {
+            if group.all.add(bytes) && group.key.is_some() {
+                process.refuse_greediest(Some(group));
+            }
         }
         if process.all.add(bytes) {
             process.refuse_greediest(None);
         }
     }
 
-    /// Subtracts from what the address and the process hold.
+    /// Subtracts from what the address, its site and the process hold.
     fn subtract(&self, bytes: usize) {
         let process = &self.address.process;
-        self.address.all.subtract(bytes, process.limits.address);
+        self.address.groups().for_each(|group| group.all.subtract(bytes, group.limit()));
         process.all.subtract(bytes, process.limits.total);
         if self.counted() == 0 {
             self.is_refused.store(false, Ordering::SeqCst);
@@ -517,13 +554,24 @@ impl Drop for ConnectionBudget {
     }
 }
 
+impl AddressBudget {
+    fn limit(&self) -> usize {
+        self.key.map_or(usize::MAX, |key| self.process.limits.of(key))
+    }
+
+    /// The address and its site.
+    fn groups(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::once(self).chain(&self.site)
+    }
+}
+
 impl Drop for AddressBudget {
     fn drop(&mut self) {
-        let Some(network) = self.network else { return };
+        let Some(key) = self.key else { return };
         let mut addresses = lock(&self.process.addresses);
         // A new connection may have created another entry meanwhile.
-        if addresses.get(&network).is_some_and(|entry| entry.strong_count() == 0) {
-            addresses.remove(&network);
+        if addresses.get(&key).is_some_and(|entry| entry.strong_count() == 0) {
+            addresses.remove(&key);
             if addresses.len() < addresses.capacity() / 4 {
                 let len = addresses.len();
                 addresses.shrink_to(len * 2);

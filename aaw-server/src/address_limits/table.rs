@@ -13,11 +13,7 @@ use uuid::Uuid;
 use super::bucket::{Bucket, Rate};
 use super::contention::{Contention, Share};
 use super::silent::{OfferedPlace, PlaceHolder, SilentConnections};
-use crate::client_network::ClientNetwork;
-
-/// The limits of a site, as a multiple of those of one address: a household or a small office has few /64 networks, and a
-/// provider that gives its customers a /64 each has its limit far above what they use.
-pub(super) const ADDRESSES_PER_SITE: u64 = 16;
+use crate::client_network::{ADDRESSES_PER_SITE, ClientNetwork};
 
 /// The seconds for which a full bucket lasts at its rate: of calls and bytes one, so that what an attacker does before it is
 /// slowed down takes the server little time; of connections five, since the clients of an office come back together.
@@ -251,7 +247,7 @@ impl Address {
 
     /// The rate of an entry: of a site, that of several addresses.
     fn rate(&self, rate: Rate) -> Rate {
-        if self.is_site { rate.times(ADDRESSES_PER_SITE) } else { rate }
+        if self.is_site { rate.times(ADDRESSES_PER_SITE as u64) } else { rate }
     }
 
     /// The address and its site.
@@ -339,7 +335,7 @@ impl Address {
     fn add_connection(&self, limit: ConnectionLimit) -> bool {
         let limit = match limit {
             ConnectionLimit::Free(free) => free,
-            ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE as usize),
+            ConnectionLimit::Max(max) if self.is_site => max.saturating_mul(ADDRESSES_PER_SITE),
             ConnectionLimit::Max(max) => max,
         };
         let before = self.connections.fetch_add(1, Ordering::SeqCst);

@@ -10,7 +10,7 @@ use aaw_protocol::server::{CallKey, Completion};
 
 use super::linger_budget::LingerSwitch;
 use crate::dispatch::{FRAME_END, PendingCall};
-use crate::hub::{Command, Peer};
+use crate::hub::{Command, EventCaller};
 use crate::memory_budget::{Admission, CallBudget, out_of_memory_budget};
 
 /// The rest of a call, whose result is posted to its connection. Its handler is polled only while its connection's budget
@@ -21,7 +21,8 @@ pub(super) struct CallFuture {
     key: CallKey,
     /// `None` once it has completed.
     running: Option<(PendingCall, CallBudget)>,
-    peer: Arc<Peer>,
+    /// The connection, which may be held up as a sender.
+    caller: Arc<EventCaller>,
     /// Limits the time of a one-way send once its connection has ended.
     linger: Option<LingerSwitch>,
 }
@@ -31,16 +32,16 @@ impl CallFuture {
         key: CallKey,
         call: PendingCall,
         mut budget: CallBudget,
-        peer: Arc<Peer>,
+        caller: Arc<EventCaller>,
         linger: Option<LingerSwitch>,
     ) -> Self {
         budget.set(call.held_bytes());
-        Self { key, running: Some((call, budget)), peer, linger }
+        Self { key, running: Some((call, budget)), caller, linger }
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((call, budget)) = &mut self.running else { return Poll::Ready(()) };
-        let admission = match self.peer.mailbox.poll_held(cx) {
+        let admission = match self.caller.poll_held(cx) {
             Poll::Ready(()) => budget.admit(call.grows(), cx),
             // It waits for those that read what it has pushed.
             Poll::Pending => Admission::Wait,
@@ -66,7 +67,9 @@ impl CallFuture {
             // Dropped first: the connection starts another call when it learns that this one is complete.
             drop(call);
             // The budget counts the frame until it is in the output.
-            self.peer.mailbox.post(Command::Complete(self.key, frame, completion, budget));
+            if let Ok(peer) = self.caller.peer() {
+                peer.mailbox.post(Command::Complete(self.key, frame, completion, budget));
+            }
         }
         Poll::Ready(())
     }

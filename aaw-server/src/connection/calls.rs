@@ -127,10 +127,10 @@ impl ConnectionState {
         } else {
             self.protocol.add_pending(call)
         };
-        let peer = Arc::clone(self.peer());
+        let caller = Arc::clone(&self.caller);
         let (identity_change, generation) = (pending.identity_change(), pending.generation().cloned());
         let linger = (!expects_response).then(LingerSwitch::default);
-        let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
+        let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), caller, linger.clone()));
         let call =
             CallTask { task, expects_response, linger, credit: None, upload, session, identity_change, generation };
         self.store_task(key, call);
@@ -182,7 +182,7 @@ impl ConnectionState {
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
         let is_replaced = generation.has_ended();
-        let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
+        let task = tokio::spawn(pump.run(key, Arc::clone(&self.caller)));
         self.store_task(
             key,
             CallTask {

@@ -21,6 +21,7 @@
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
 //! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
+//! | `push_backlog` | how long a connection may exceed the sustained limit of pushes |
 //! | `upload` | from a caller's stream to its handler |
 //! | `end` | why a connection ends |
 //! | `closing` | the close frame, and the time it takes to arrive |
@@ -38,6 +39,7 @@ mod linger_budget;
 mod open_hook;
 #[cfg(test)]
 mod place_tests;
+mod push_backlog;
 mod resume_hook;
 mod resumption;
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use aaw_event::OpenInfo;
+use aaw_protocol::Dialect;
 use aaw_protocol::server::{Close, ServerConfig, ServerConnection};
 use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::websocket::{Decoded, FrameBuffer, MessageDecoder};
-use aaw_protocol::{Dialect, clock};
 use bytes::Bytes;
 use tokio::time::Sleep;
 
@@ -20,6 +20,7 @@ use super::call_tasks::{abort_expecting_response, linger};
 use super::closing::{Remains, close};
 use super::end::ConnectionEnd;
 use super::frame_log;
+use super::push_backlog::PushBacklog;
 use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
 use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
@@ -89,8 +90,8 @@ struct SocketTask {
     is_unflushed: bool,
     /// Everything that has arrived was read.
     waits_for_client: bool,
-    /// Since when the queued pushes exceed their sustained limit.
-    over_push_limit_since: Option<Box<Instant>>,
+    /// The queued pushes exceed their sustained limit.
+    over_push_limit: Option<Box<PushBacklog>>,
     /// The bytes that had been written by the last turn.
     written_before: u64,
     /// The last poll did nothing but let other tasks run.
@@ -212,7 +213,7 @@ impl SocketTask {
             blocked: false,
             is_unflushed: false,
             waits_for_client: false,
-            over_push_limit_since: None,
+            over_push_limit: None,
             written_before: 0,
             has_yielded: false,
             busy: None,
@@ -452,7 +453,7 @@ impl SocketTask {
             self.state.protocol.lose_socket(Close::Stalled);
         }
         let timeout = self.state.config.push_backlog_timeout;
-        if self.over_push_limit_since.as_ref().is_some_and(|since| now.duration_since(**since) >= timeout) {
+        if self.over_push_limit.as_ref().is_some_and(|backlog| backlog.due(timeout) <= now) {
             self.state.protocol.close(Close::TooSlow);
         }
         self.state.collect_outputs();
@@ -735,11 +736,7 @@ impl SocketTask {
         if self.state.check_unacknowledged(now, &log) {
             cx.waker().wake_by_ref();
         }
-        if log.pushed <= self.state.config.max_push_backlog_bytes {
-            self.over_push_limit_since = None;
-        } else {
-            self.over_push_limit_since.get_or_insert_with(|| Box::new(now));
-        }
+        PushBacklog::note(&mut self.over_push_limit, now, log.pushed, self.state.config.max_push_backlog_bytes);
         log.is_behind
     }
 
@@ -748,7 +745,7 @@ impl SocketTask {
     /// [`note_held`](Self::note_held).
     fn check_pace(&mut self, cx: &mut Context<'_>, now: Instant, is_behind: bool) -> Option<Instant> {
         let mailbox = &self.state.guard.peer.mailbox;
-        if self.state.protocol.is_held_up() && mailbox.poll_held(cx).is_ready() {
+        if self.state.protocol.is_held_up() && self.state.caller.poll_held(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
         if !is_behind {
@@ -787,7 +784,7 @@ impl SocketTask {
         state.guard.leave_address();
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
         self.stall = None;
-        self.over_push_limit_since = None;
+        self.over_push_limit = None;
         if let Some(socket) = self.socket.take() {
             // A frame whose beginning was written cannot be followed by a close frame.
             if log_was_empty {
@@ -875,8 +872,8 @@ impl SocketTask {
         if let Some(resumption) = self.state.resumption_due() {
             due = due.min(resumption);
         }
-        if let Some(since) = &self.over_push_limit_since {
-            due = due.min(clock::after(**since, self.state.config.push_backlog_timeout));
+        if let Some(backlog) = &self.over_push_limit {
+            due = due.min(backlog.due(self.state.config.push_backlog_timeout));
         }
         // Commands remain here only while the connection is not open.
         let deadlines = self.state.commands.iter().filter_map(|command| match command {

@@ -16,7 +16,7 @@ use aaw_protocol::server::{CallKey, ItemFrame};
 use futures_util::task::AtomicWaker;
 
 use crate::dispatch::{HandlerStream, StreamStep};
-use crate::hub::{Command, ItemBatch, Peer};
+use crate::hub::{Command, EventCaller, ItemBatch};
 use crate::memory_budget::{Admission, CallBudget};
 
 /// The items of one batch, so that a handler which is always ready lets other tasks run.
@@ -212,17 +212,19 @@ impl StreamPump {
     }
 
     /// Continues as a task until the stream ends, posting its batches to the connection.
-    pub(super) async fn run(mut self, key: CallKey, peer: Arc<Peer>) {
+    pub(super) async fn run(mut self, key: CallKey, caller: Arc<EventCaller>) {
         loop {
             let batch = poll_fn(|cx| {
                 // It waits for those that read what its connection has pushed.
-                ready!(peer.mailbox.poll_held(cx));
+                ready!(caller.poll_held(cx));
                 self.poll(cx)
             })
             .await;
             let has_ended = batch.end.is_some();
             self.credit.batch_posted.store(true, Ordering::Release);
-            peer.mailbox.post(Command::StreamItems(key, Box::new(batch)));
+            if let Ok(peer) = caller.peer() {
+                peer.mailbox.post(Command::StreamItems(key, Box::new(batch)));
+            }
             if has_ended {
                 return;
             }
@@ -242,7 +244,7 @@ mod tests {
     use super::super::upload::UploadBuffer;
     use super::*;
     use crate::dispatch::{CallSource, Dispatch, DispatchRequest, Dispatched, ResponseFrame};
-    use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
+    use crate::hub::{HostServices, Hub, Mailbox};
     use crate::memory_budget::{HeldLimits, ProcessBudget};
     use crate::registry::Registry;
 

@@ -3,9 +3,10 @@
 //! A cursor identifies a stream between two requests. Each response names a new one, so an old one is not valid any
 //! more; a cursor expires when it is not used, and the number of streams is limited.
 //!
-//! A peer is what the limits count as one client. While the table is full, a peer that has a smaller share than another can
-//! still begin a stream: the peer with the most streams loses the one that has not been used for the longest time. Streams
-//! that no request is reading go first.
+//! A peer is an address, as the limits count it, and a client is a peer or a whole IPv6 site. Each has a limit. While the table is
+//! full, a client that has a smaller share than another can still begin a stream: the client with the most streams loses the one
+//! that has not been used for the longest time. Streams that no request is reading go first. Shares are not those of peers, since a
+//! site has 65 536 networks, and one stream in each would displace those of all other clients.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -15,10 +16,17 @@ use std::time::{Duration, Instant};
 use aaw_protocol::clock;
 use tokio::sync::Notify;
 
-use crate::client_network::ClientNetwork;
+use crate::client_network::{ClientNetwork, site_limit};
 
 /// The peer that has begun a stream; `None` if its address is unknown, which all such peers share.
 pub(super) type Peer = Option<ClientNetwork>;
+
+/// A peer whose address is not one of IPv6, or all peers of an IPv6 site.
+type Client = Option<ClientNetwork>;
+
+fn client(peer: Peer) -> Client {
+    peer.map(ClientNetwork::client)
+}
 
 /// How many cursors of evicted streams are remembered, for a clear error.
 const MAX_REMEMBERED: usize = 1024;
@@ -54,7 +62,7 @@ pub(super) enum CursorError {
     Unknown,
     /// Another request is reading with it.
     InUse,
-    /// Its stream was ended in favour of another peer's.
+    /// Its stream was ended in favour of another client's.
     Evicted,
 }
 
@@ -66,14 +74,23 @@ pub(super) struct CursorLimits {
     pub(super) peer: usize,
 }
 
+impl CursorLimits {
+    /// Of one IPv6 site.
+    pub(super) fn site(self) -> usize {
+        site_limit(self.peer, self.total)
+    }
+}
+
 /// Why a stream may not begin. `retry_after` is the time until the next stream expires that has to end before, if one is
 /// going to expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenError {
-    /// The table is full, and no peer has a larger share.
+    /// The table is full, and no client has a larger share.
     Full { retry_after: Option<Duration> },
     /// The peer has as many streams as one may have.
     PeerLimit { retry_after: Option<Duration> },
+    /// The peers of its IPv6 site have as many streams as one site may have.
+    SiteLimit { retry_after: Option<Duration> },
 }
 
 /// A stream that a request is reading.
@@ -88,7 +105,7 @@ pub(super) struct Reading {
 #[derive(Debug)]
 pub(super) struct Opened<T> {
     pub(super) reading: Reading,
-    /// Whether another peer's stream had to end.
+    /// Whether another client's stream had to end.
     pub(super) has_evicted: bool,
     /// That stream, if it was parked. Drop it without a lock on the table: that drops its handler.
     pub(super) evicted: Option<T>,
@@ -108,6 +125,8 @@ pub(super) struct CursorTable<T> {
     in_use: BTreeMap<StreamId, InUse>,
     /// The number of streams of each peer that has any.
     peers: HashMap<Peer, usize>,
+    /// The same for clients.
+    clients: HashMap<Client, usize>,
     /// The cursors in the slots [`CursorSlot::Evicted`], the oldest first.
     evicted: VecDeque<Cursor>,
     next_id: u64,
@@ -144,6 +163,7 @@ impl<T> Default for CursorTable<T> {
             parked: BTreeMap::new(),
             in_use: BTreeMap::new(),
             peers: HashMap::new(),
+            clients: HashMap::new(),
             evicted: VecDeque::new(),
             next_id: 0,
         }
@@ -157,13 +177,20 @@ impl<T> CursorTable<T> {
         if peer.is_some() && own >= limits.peer {
             return Err(OpenError::PeerLimit { retry_after: self.next_expiry(now, |parked| parked == peer) });
         }
+        let client = client(peer);
+        let of_client = self.clients.get(&client).copied().unwrap_or(0);
+        if client != peer && of_client >= limits.site() {
+            let retry_after = self.next_expiry(now, |parked| self::client(parked) == client);
+            return Err(OpenError::SiteLimit { retry_after });
+        }
         let is_full = self.parked.len() + self.in_use.len() >= limits.total;
-        let evicted = match is_full.then(|| self.greediest_beyond(own)) {
+        let evicted = match is_full.then(|| self.greediest_beyond(of_client)) {
             None => None,
             Some(Some(share)) => Some(self.evict_of_share(share)),
             Some(None) => return Err(OpenError::Full { retry_after: self.next_expiry(now, |_| true) }),
         };
         *self.peers.entry(peer).or_default() += 1;
+        *self.clients.entry(client).or_default() += 1;
         let reading = self.begin_use(None, peer);
         Ok(Opened { reading, has_evicted: evicted.is_some(), evicted: evicted.flatten() })
     }
@@ -254,17 +281,17 @@ impl<T> CursorTable<T> {
         Reading { id, evicted }
     }
 
-    /// Returns the largest share of a peer, if another peer with `own` streams may take a place of it. Its share must remain
-    /// the larger one, or two peers would evict each other's streams in turn; but a peer without any gets one.
+    /// Returns the largest share of a client, if another client with `own` streams may take a place of it. Its share must remain
+    /// the larger one, or two clients would evict each other's streams in turn; but a client without any gets one.
     fn greediest_beyond(&self, own: usize) -> Option<usize> {
-        let share = self.peers.values().copied().max()?;
+        let share = self.clients.values().copied().max()?;
         (share >= own + 2 || own == 0).then_some(share)
     }
 
-    /// Evicts a stream of a peer that has so many. Returns it if it was parked.
+    /// Evicts a stream of a client that has so many. Returns it if it was parked.
     fn evict_of_share(&mut self, share: usize) -> Option<T> {
-        let Self { parked, in_use, peers, .. } = self;
-        let is_of_share = |peer: &Peer| peers.get(peer) == Some(&share);
+        let Self { parked, in_use, clients, .. } = self;
+        let is_of_share = |peer: &Peer| clients.get(&client(*peer)) == Some(&share);
         if let Some(id) = parked.iter().find(|(_, parked)| is_of_share(&parked.peer)).map(|(id, _)| *id) {
             let parked = parked.remove(&id)?;
             let cursor = parked.cursor;
@@ -302,18 +329,23 @@ impl<T> CursorTable<T> {
         if let Some(cursor) = cursor {
             self.cursors.remove(&cursor);
         }
-        if let Some(count) = self.peers.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.remove(&peer);
-            }
-        }
+        count_off(&mut self.peers, peer);
+        count_off(&mut self.clients, client(peer));
     }
 
     /// The time until the next parked stream of such a peer expires.
     fn next_expiry(&self, now: Instant, of: impl Fn(Peer) -> bool) -> Option<Duration> {
         let next = self.parked.values().find(|parked| of(parked.peer))?;
         Some(next.due.saturating_duration_since(now))
+    }
+}
+
+fn count_off(counts: &mut HashMap<Option<ClientNetwork>, usize>, of: Option<ClientNetwork>) {
+    if let Some(count) = counts.get_mut(&of) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&of);
+        }
     }
 }
 
@@ -371,9 +403,9 @@ mod tests {
         }
 
         fn expect_empty(&self) {
-            let CursorTable { cursors, parked, in_use, peers, evicted, .. } = &self.cursors;
-            let sizes = [cursors.len() - evicted.len(), parked.len(), in_use.len(), peers.len()];
-            assert_eq!(sizes, [0; 4]);
+            let CursorTable { cursors, parked, in_use, peers, clients, evicted, .. } = &self.cursors;
+            let sizes = [cursors.len() - evicted.len(), parked.len(), in_use.len(), peers.len(), clients.len()];
+            assert_eq!(sizes, [0; 5]);
         }
     }
 
@@ -474,6 +506,53 @@ mod tests {
         assert_eq!(table.taken(20), Err(CursorError::Evicted));
         assert_eq!(table.taken(4), Ok("a"), "the others are still there");
         assert_eq!(table.taken(21), Ok("second"));
+    }
+
+    /// Begins a stream of this network of an IPv6 site, and parks it.
+    fn begin_in_site(
+        table: &mut TestTable,
+        limits: CursorLimits,
+        network: u16,
+    ) -> Result<Option<&'static str>, OpenError> {
+        let address = IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 0, 1]);
+        let opened = table.cursors.open(table.now, Some(address.into()), limits)?;
+        table.park(1000 + u128::from(network), &opened.reading, "of the site").expect("it was not evicted");
+        Ok(opened.evicted)
+    }
+
+    #[test]
+    fn a_site_with_a_stream_in_each_of_its_networks_has_a_limit_and_displaces_no_other() {
+        let limits = CursorLimits { total: 1024, peer: 20 };
+        let mut table = TestTable::new();
+        let of_site = (0..1024).take_while(|network| begin_in_site(&mut table, limits, *network).is_ok()).count();
+        assert_eq!(of_site, 320);
+        let retry_after = Some(IDLE);
+        assert_eq!(begin_in_site(&mut table, limits, 2000), Err(OpenError::SiteLimit { retry_after }));
+        table.advance(60);
+        assert!(begin_in_site(&mut table, limits, 2000).is_ok());
+        table.advance(60);
+        table.expect_empty();
+    }
+
+    #[test]
+    fn in_a_full_table_a_site_displaces_its_own_streams_and_no_others() {
+        let limits = CursorLimits { total: 8, peer: 6 };
+        let mut table = TestTable::new();
+        for of in 1..=3 {
+            table.begin(of, of.into(), "other").unwrap();
+        }
+        for network in 0..5 {
+            assert_eq!(begin_in_site(&mut table, limits, network), Ok(None));
+        }
+        // Each network is fresh, and the site has the most.
+        for network in 5..10 {
+            assert!(matches!(begin_in_site(&mut table, limits, network), Err(OpenError::Full { .. })), "{network}");
+        }
+        let opened = table.cursors.open(table.now, peer(4), limits).unwrap();
+        assert_eq!(opened.evicted.or(table.taken(1000).ok()), Some("of the site"));
+        for of in 1..=3 {
+            assert_eq!(table.taken(of), Ok("other"));
+        }
     }
 
     #[test]

@@ -101,6 +101,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
     let caller = identify(shared, guard, parts.version, &parts.uri, std::mem::take(&mut parts.headers)).await?;
+    if !is_head && query.poll.is_none_or(|poll| poll.cursor.is_none()) {
+        wait_while_held(shared, &caller).await?;
+    }
     // From here on, the call counts the body.
     drop(held);
     if is_head {
@@ -125,6 +128,18 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         }
         // A one-way event has no result: it gets 204, whatever the format.
         _ => respond_with_whole(shared, begin(&memory, ResponseMode::Single)?, &memory).await,
+    }
+}
+
+/// Waits while other requests or connections of the same client hold it up as a sender: the call does not begin.
+async fn wait_while_held(shared: &ServerContext, caller: &EventCaller) -> Result<(), HttpError> {
+    if !caller.is_held() {
+        return Ok(());
+    }
+    tokio::select! {
+        biased;
+        () = poll_fn(|cx| caller.poll_held(cx)) => Ok(()),
+        () = shared.shutdown.reached(ShutdownPhase::Aborting) => Err(HttpError::aborted_stopping()),
     }
 }
 

@@ -328,6 +328,13 @@ fn refusal(error: OpenError, limits: CursorLimits) -> HttpError {
             format!("This client's address has {} streams that are read by polling, which is the limit", limits.peer),
             retry_after,
         ),
+        OpenError::SiteLimit { retry_after } => (
+            format!(
+                "This client's /48 network has {} streams that are read by polling, which is the limit",
+                limits.site()
+            ),
+            retry_after,
+        ),
     };
     let error = format!("{text}; try again later, or read the event as a stream (Accept: text/event-stream)");
     HttpError::busy(error, retry_after)

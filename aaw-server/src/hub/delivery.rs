@@ -16,6 +16,8 @@ pub(crate) struct Delivery {
     unflushed: Vec<Arc<Peer>>,
     slow_readers: Vec<SlowReader>,
     has_sender: bool,
+    /// By how many bytes the burst limit of readers that read may be exceeded.
+    in_flight: usize,
 }
 
 /// A reader that is behind.
@@ -26,12 +28,15 @@ pub(super) struct SlowReader {
     waiting: usize,
     /// The bytes that the sender has pushed to it.
     pub(super) own: usize,
+    /// So much waits that it holds up the whole client.
+    pub(super) is_overrun: bool,
 }
 
 impl Delivery {
-    /// Creates the delivery of a push by a caller, who waits for slow readers.
-    pub(super) fn with_sender() -> Self {
-        Self { has_sender: true, ..Self::default() }
+    /// Creates the delivery of a push by a caller, who waits for slow readers. `in_flight` bytes may be pushed by handlers that run
+    /// at the same time, before one of them is held up.
+    pub(super) fn with_sender(in_flight: usize) -> Self {
+        Self { has_sender: true, in_flight, ..Self::default() }
     }
 
     /// Makes space for this number of connections.
@@ -42,7 +47,7 @@ impl Delivery {
     /// Pushes a frame to a connection.
     #[inline]
     pub(super) fn push(&mut self, peer: &Arc<Peer>, frame: &SharedFrame) -> Result<(), PushError> {
-        if peer.mailbox.push(frame)? == Pushed::Unflushed {
+        if peer.mailbox.push_in_flight(frame, self.in_flight)? == Pushed::Unflushed {
             self.unflushed.push(Arc::clone(peer));
         }
         if peer.mailbox.holds_senders() && self.has_sender {
@@ -53,7 +58,9 @@ impl Delivery {
 
     #[cold]
     fn note_slow_reader(&mut self, peer: &Arc<Peer>, own: usize) {
-        let reader = SlowReader { peer: Arc::clone(peer), waiting: peer.mailbox.pushed(), own };
+        let waiting = peer.mailbox.pushed();
+        let is_overrun = peer.mailbox.is_overrun_by(waiting);
+        let reader = SlowReader { peer: Arc::clone(peer), waiting, own, is_overrun };
         if self.slow_readers.len() < MAX_SLOW_READERS {
             self.slow_readers.push(reader);
         } else if let Some(least) = self.slow_readers.iter_mut().min_by_key(|reader| reader.waiting)

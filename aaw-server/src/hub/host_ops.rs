@@ -19,7 +19,6 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::auth::{IdentifiedCaller, identity_change};
-use crate::hub::delivery::Delivery;
 use crate::hub::event_caller::EventCaller;
 use crate::hub::in_runtime::InRuntime;
 use crate::hub::mailbox::connection_ended;
@@ -73,7 +72,7 @@ impl host::Caller for EventCaller {
             return Err(Failure::new(Code::NO_CONNECTION, error));
         };
         let frame = push_frame(event, data, self.services.max_message)?;
-        let mut delivery = Delivery::with_sender();
+        let mut delivery = self.delivery();
         let pushed = self.services.hub.push_to(peer, &frame, &mut delivery);
         self.wait_for_readers(delivery);
         pushed
@@ -81,7 +80,7 @@ impl host::Caller for EventCaller {
 
     fn broadcast(&self, data: &str, include_self: bool) {
         let except = (!include_self).then_some(self.context().id);
-        let mut delivery = Delivery::with_sender();
+        let mut delivery = self.delivery();
         self.services.hub.broadcast(data, self.services.max_message, except, &mut delivery);
         self.wait_for_readers(delivery);
     }
@@ -164,7 +163,7 @@ struct AuthenticateArgs {
 
 fn join_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
     let JoinArgs { name, presence } = parse(args)?;
-    let mut delivery = Delivery::with_sender();
+    let mut delivery = caller.delivery();
     let joined = caller.services.hub.rooms.join(caller.peer()?, &name.0, presence, &mut delivery);
     caller.wait_for_readers(delivery);
     joined.map(|()| "null".into())
@@ -182,7 +181,7 @@ fn leave_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
 fn emit_to_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
     let EmitArgs { name, event, data, except } = parse(args)?;
     let frame = push_frame(&event.0, data.get(), caller.services.max_message)?;
-    let mut delivery = Delivery::with_sender();
+    let mut delivery = caller.delivery();
     let count = caller.services.hub.rooms.push(&name.0, &frame, parse_id(except), &mut delivery);
     caller.wait_for_readers(delivery);
     Ok(count.to_string())

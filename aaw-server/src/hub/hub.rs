@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::address_limits::{Address, AddressPermit};
+use crate::hub::client_holds::ClientHolds;
 use crate::hub::delivery::Delivery;
 use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
@@ -29,6 +30,7 @@ pub(crate) struct Hub {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) resumable: Arc<ResumableConnections>,
+    pub(super) client_holds: ClientHolds,
     /// What all connections hold.
     memory: Arc<ProcessBudget>,
     /// Held while a push is appended for all connections, so that all receive such pushes in the same order.
@@ -110,6 +112,12 @@ impl ConnectionGuard {
         if let (Some(permit), Some(mut of_socket)) = (&mut self.permit, of_socket) {
             permit.address = of_socket.address.take();
         }
+    }
+
+    /// Returns whether any client may be held up as a sender.
+    #[inline]
+    pub(crate) fn has_held_clients(&self) -> bool {
+        self.hub.client_holds.has_any()
     }
 
     /// Returns the connections that can be resumed.

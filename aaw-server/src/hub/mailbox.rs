@@ -21,7 +21,8 @@
 //! # Readers that are behind
 //!
 //! While more than the *mark* of pushes waits, half of the sustained limit, the reader is behind until half of that waits, see
-//! [`reader_pace`](super::reader_pace). The mailbox of a sender has its [hold](super::sender_hold).
+//! [`reader_pace`](super::reader_pace). The mailbox of a sender has its [hold](super::sender_hold). A reader for which more than the
+//! sustained limit waits, or more than half of the burst limit, is *overrun*, see [`client_holds`](super::client_holds).
 //!
 //! # Resumption
 //!
@@ -47,7 +48,7 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
-use crate::hub::reader_pace::{PaceCheck, ReaderPace};
+use crate::hub::reader_pace::{HoldScope, PaceCheck, ReaderPace, Released};
 use crate::hub::resume_request::{ResumeRefusal, ResumeRequest};
 use crate::hub::sender_hold::{HeldSender, SenderHold};
 use crate::memory_budget::CallBudget;
@@ -333,6 +334,11 @@ impl SmallLimits {
         if limit == u32::MAX { usize::MAX } else { limit as usize / 2 }
     }
 
+    /// Beyond it the reader is overrun.
+    fn overrun(self) -> usize {
+        self.sustained().min(self.burst() / 2)
+    }
+
     /// Down to it a reader that is behind catches up.
     fn low_mark(self) -> usize {
         self.mark() / 2
@@ -397,16 +403,23 @@ struct MailboxState {
 
 impl MailboxState {
     /// Adds to the bytes that wait. `false` if they then exceed the burst limit.
-    fn add_cost(&mut self, cost: usize, limits: SmallLimits) -> bool {
+    fn add_cost(&mut self, cost: usize, burst: usize) -> bool {
         let queued = self.pushed + self.bounded * size_of::<Command>();
         // What was written is retained until it is acknowledged.
         let queued = queued.max(self.retained.as_ref().map_or(0, RetainedLog::memory));
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
-        if queued > 0 && queued + cost > limits.burst() {
+        if queued > 0 && queued + cost > burst {
             return false;
         }
         self.pushed += cost;
         true
+    }
+
+    /// As [`add_cost`](Self::add_cost), for a sender that waits for the reader, if that reads.
+    #[cold]
+    fn add_cost_in_flight(&mut self, cost: usize, burst: usize, in_flight: usize) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.holds_senders())
+            && self.add_cost(cost, burst.saturating_add(in_flight))
     }
 
     fn log_state(&mut self) -> LogState {
@@ -470,9 +483,18 @@ impl Mailbox {
         Self::new(PushLimits { burst, sustained: burst }, Opening::Open)
     }
 
+    /// Sends a push without a sender that waits for the reader.
+    #[cfg(test)]
+    pub(crate) fn push(&self, frame: &SharedFrame) -> Result<Pushed, PushError> {
+        self.push_in_flight(frame, 0)
+    }
+
     /// Sends a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is
     /// closed, because a client that missed one push must not receive the next.
-    pub(crate) fn push(&self, frame: &SharedFrame) -> Result<Pushed, PushError> {
+    ///
+    /// If the reader reads, and its senders wait for it, they may exceed the burst limit by `in_flight` bytes: what the handlers that
+    /// run at the same time push before they are held up.
+    pub(crate) fn push_in_flight(&self, frame: &SharedFrame, in_flight: usize) -> Result<Pushed, PushError> {
         let mut state = self.lock();
         if state.closed {
             return Err(if state.overflowed { PushError::Overflow } else { PushError::Ended });
@@ -484,7 +506,9 @@ impl Mailbox {
             state.retain_away(frame);
             return Ok(Pushed::Posted);
         }
-        if !state.add_cost(frame.frame_len(), self.limits) {
+        if !state.add_cost(frame.frame_len(), self.limits.burst())
+            && !state.add_cost_in_flight(frame.frame_len(), self.limits.burst(), in_flight)
+        {
             state.closed = true;
             state.overflowed = true;
             let pace = self.end_pace(&mut state);
@@ -536,7 +560,7 @@ impl Mailbox {
         if state.closed {
             return Err(connection_ended());
         }
-        if !state.add_cost(request.len(), self.limits) {
+        if !state.add_cost(request.len(), self.limits.burst()) {
             return Err(Failure::new(Code::BUSY, "The client reads too slowly"));
         }
         state.commands.push_back(Command::ClientCall(request));
@@ -914,14 +938,24 @@ impl Mailbox {
         self.lock().pushed
     }
 
-    /// Lets a sender that has pushed `own` bytes wait for its part of what waits now, whatever others push meanwhile.
-    pub(crate) fn hold_sender(&self, own: usize, sender: &HeldSender) {
+    /// Returns whether the reader is overrun if so many bytes of pushes wait.
+    pub(crate) fn is_overrun_by(&self, pushed: usize) -> bool {
+        pushed > self.limits.overrun()
+    }
+
+    /// Lets a sender that has pushed `own` bytes wait for its part of what waits now, whatever others push meanwhile. A client waits
+    /// at most until the reader is hardly behind, so less than its connection that has pushed, which waits until it has caught up.
+    pub(crate) fn hold_sender(&self, own: usize, scope: HoldScope, sender: &HeldSender) {
         let mut state = self.lock();
-        let behind = state.pushed.saturating_sub(self.limits.low_mark());
+        let rest = match scope {
+            HoldScope::Caller => self.limits.low_mark(),
+            HoldScope::Client => self.limits.mark(),
+        };
+        let behind = state.pushed.saturating_sub(rest);
         if let Some(pace) = &mut state.pace
             && behind > 0
         {
-            pace.hold(behind, own, sender);
+            pace.hold(behind, own, scope, sender);
         }
     }
 
@@ -956,12 +990,8 @@ impl Mailbox {
 
     /// Counts pushes that were written, if the reader is behind. The result is to be dropped without the lock.
     #[inline]
-    fn count_written(
-        &self,
-        state: &mut MailboxState,
-        pushed: usize,
-    ) -> (VecDeque<(u64, HeldSender)>, Option<Box<ReaderPace>>) {
-        let Some(pace) = &mut state.pace else { return (VecDeque::new(), None) };
+    fn count_written(&self, state: &mut MailboxState, pushed: usize) -> (Released, Option<Box<ReaderPace>>) {
+        let Some(pace) = &mut state.pace else { return (Released::new(), None) };
         let released = pace.count_written(pushed);
         let ended = if state.pushed <= self.limits.low_mark() { self.end_pace(state) } else { None };
         (released, ended)
@@ -1037,6 +1067,16 @@ impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, MailboxState> {
         // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mailbox {
+    /// Drops the tasks that wait: the sender is gone, and its readers may keep its hold for seconds.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hold) = &state.hold {
+            hold.forget_waiting();
+        }
     }
 }
 
@@ -1151,6 +1191,20 @@ mod tests {
         write(&mailbox, &text("123456"));
         let missing = "one push is missing, so no other may follow";
         assert_eq!(mailbox.push(&text("1")), Err(PushError::Overflow), "{missing}");
+    }
+
+    #[test]
+    fn pushes_in_flight_may_exceed_the_burst_limit_of_a_reader_that_reads() {
+        let mailbox = Mailbox::for_test(1000);
+        let push = |in_flight| mailbox.push_in_flight(&text(&"x".repeat(400)), in_flight);
+        push(0).unwrap();
+        push(0).unwrap();
+        assert!(mailbox.holds_senders() && mailbox.is_overrun_by(mailbox.pushed()));
+        push(1000).unwrap();
+        let start = Instant::now();
+        mailbox.check_pace(start, Duration::from_secs(9));
+        mailbox.check_pace(start + Duration::from_secs(9), Duration::from_secs(9));
+        assert_eq!(push(1000), Err(PushError::Overflow), "it does not read");
     }
 
     #[test]

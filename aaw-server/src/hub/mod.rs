@@ -15,6 +15,7 @@
 //! | `delivery` | one push on its way to its recipients |
 //! | `reader_pace` | whether a connection that is behind with its pushes reads |
 //! | `sender_hold` | holds up a sender whose pushes overrun readers that do read |
+//! | `client_holds` | the same for all connections and requests of a client |
 //! | `resumable` | the connections whose state outlives their sockets |
 //! | `resume_request` | a new socket asks to continue a connection |
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
@@ -22,6 +23,7 @@
 //! `tests/model` compiles `mailbox`, `reader_pace`, `sender_hold` and `flusher` with the locks of a model checker.
 
 mod client_calls;
+mod client_holds;
 mod delivery;
 mod departures;
 mod event_caller;

@@ -33,7 +33,28 @@ pub(crate) struct ReaderPace {
     /// It holds up no sender.
     is_slow: bool,
     /// Ordered by what must be written.
-    senders: VecDeque<(u64, HeldSender)>,
+    senders: Released,
+}
+
+/// The senders that wait, or that need not wait any longer.
+pub(crate) type Released = VecDeque<WaitingSender>;
+
+/// A sender that waits for a reader.
+#[derive(Debug)]
+pub(crate) struct WaitingSender {
+    /// What must be written, of all pushes since the reader is behind.
+    until: u64,
+    scope: HoldScope,
+    sender: HeldSender,
+}
+
+/// What is held up as a sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HoldScope {
+    /// The connection or the request over HTTP that has pushed.
+    Caller,
+    /// All connections and requests of its client.
+    Client,
 }
 
 #[derive(Debug)]
@@ -57,9 +78,9 @@ pub(crate) struct PaceCheck {
 
 impl ReaderPace {
     /// Counts pushes that were written. Returns the senders that need not wait any longer, to be dropped without a lock.
-    pub(crate) fn count_written(&mut self, pushed: usize) -> VecDeque<(u64, HeldSender)> {
+    pub(crate) fn count_written(&mut self, pushed: usize) -> Released {
         self.pushed += pushed as u64;
-        let count = self.senders.partition_point(|(until, _)| *until <= self.pushed);
+        let count = self.senders.partition_point(|waiting| waiting.until <= self.pushed);
         if count == 0 { VecDeque::new() } else { self.senders.drain(..count).collect() }
     }
 
@@ -69,22 +90,29 @@ impl ReaderPace {
     /// The part is what all the senders that wait would have pushed, had each pushed as much as this one, and twice that: so that
     /// together they push half of what is read, and the reader catches up. A sender of little waits for little, whatever others push.
     /// What a sender that waits already has pushed since is added.
-    pub(crate) fn hold(&mut self, behind: usize, own: usize, sender: &HeldSender) {
+    ///
+    /// Clients wait beside their connections and requests, among each other, and only one and a half times as much: so that those
+    /// of the client that have not pushed have their turn before those that have.
+    pub(crate) fn hold(&mut self, behind: usize, own: usize, scope: HoldScope, sender: &HeldSender) {
         if self.is_slow {
             return;
         }
-        let waits = self.senders.iter().position(|(_, waiting)| waiting.is_of_same_hold(sender));
+        let waits = self.senders.iter().position(|waiting| waiting.sender.is_of_same_hold(sender));
         let before = waits.and_then(|at| self.senders.remove(at));
-        let others = self.senders.len();
-        if others >= MAX_SENDERS {
+        if self.senders.len() >= MAX_SENDERS {
             return;
         }
-        let part = own.saturating_mul(2 * (others + 1)) as u64;
-        let from = before.as_ref().map_or(self.pushed, |(until, _)| *until);
+        let others = self.senders.iter().filter(|waiting| waiting.scope == scope).count();
+        let part = match scope {
+            HoldScope::Caller => own.saturating_mul(2),
+            HoldScope::Client => own.saturating_add(own / 2),
+        };
+        let part = part.saturating_mul(others + 1) as u64;
+        let from = before.as_ref().map_or(self.pushed, |waiting| waiting.until);
         let until = from.saturating_add(part).min(self.pushed + behind as u64).max(from);
-        let part = before.map_or_else(|| sender.for_another_reader(), |(_, part)| part);
-        let at = self.senders.partition_point(|(before, _)| *before <= until);
-        self.senders.insert(at, (until, part));
+        let sender = before.map_or_else(|| sender.for_another_reader(), |waiting| waiting.sender);
+        let at = self.senders.partition_point(|before| before.until <= until);
+        self.senders.insert(at, WaitingSender { until, scope, sender });
     }
 
     /// Returns whether senders wait for this reader.
@@ -101,7 +129,7 @@ impl ReaderPace {
         written: u64,
         minimum: usize,
         timeout: Duration,
-    ) -> (PaceCheck, VecDeque<(u64, HeldSender)>) {
+    ) -> (PaceCheck, Released) {
         let pushed = self.pushed;
         let progress = self.progress.get_or_insert(Progress { at: now, written, period: now, pushed });
         if written > progress.written {
@@ -129,6 +157,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const TIMEOUT: Duration = Duration::from_secs(5);
+    const CALLER: HoldScope = HoldScope::Caller;
 
     /// Checks with a minimum of 100 bytes. Returns whether the reader holds up senders.
     fn holds(pace: &mut ReaderPace, now: Instant, written: u64) -> bool {
@@ -142,7 +171,7 @@ mod tests {
         let mut pace = ReaderPace::default();
         let (hold, begun) = SenderHold::begin();
         assert_eq!(pace.count_written(7).len(), 0);
-        pace.hold(10, 10, &begun);
+        pace.hold(10, 10, CALLER, &begun);
         drop(begun);
         drop(pace.count_written(9));
         assert!(!hold.has_ended());
@@ -153,7 +182,7 @@ mod tests {
     /// Lets a new sender wait. Returns its hold.
     fn hold(pace: &mut ReaderPace, behind: usize, own: usize) -> std::sync::Arc<SenderHold> {
         let (hold, begun) = SenderHold::begin();
-        pace.hold(behind, own, &begun);
+        pace.hold(behind, own, CALLER, &begun);
         hold
     }
 
@@ -171,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_waits_for_less_than_its_connection_that_has_pushed() {
+        let mut pace = ReaderPace::default();
+        let (client, begun) = SenderHold::begin();
+        let connection = hold(&mut pace, 1_000_000, 100);
+        pace.hold(1_000_000, 100, HoldScope::Client, &begun);
+        drop(begun);
+        drop(pace.count_written(149));
+        assert!(!client.has_ended());
+        drop(pace.count_written(1));
+        assert!(client.has_ended() && !connection.has_ended());
+    }
+
+    #[test]
     fn senders_together_push_less_than_is_read() {
         let mut pace = ReaderPace::default();
         let holds: Vec<_> = (0..10).map(|_| hold(&mut pace, 1_000_000, 100)).collect();
@@ -183,8 +225,8 @@ mod tests {
     fn what_a_sender_pushes_while_it_waits_is_added() {
         let mut pace = ReaderPace::default();
         let (hold, begun) = SenderHold::begin();
-        pace.hold(1000, 10, &begun);
-        pace.hold(1000, 15, &begun);
+        pace.hold(1000, 10, CALLER, &begun);
+        pace.hold(1000, 15, CALLER, &begun);
         drop(begun);
         assert_eq!(pace.senders.len(), 1);
         drop(pace.count_written(49));
@@ -205,7 +247,7 @@ mod tests {
         let (mut pace, start) = (ReaderPace::default(), Instant::now());
         let (hold, begun) = SenderHold::begin();
         assert!(holds(&mut pace, start, 0));
-        pace.hold(10, 10, &begun);
+        pace.hold(10, 10, CALLER, &begun);
         drop(begun);
         assert!(holds(&mut pace, start + SILENCE / 2, 1));
         assert!(holds(&mut pace, start + SILENCE, 1));
@@ -213,7 +255,7 @@ mod tests {
         assert!(!holds(&mut pace, start + SILENCE / 2 + SILENCE, 1));
         assert!(hold.has_ended());
         let (hold, begun) = SenderHold::begin();
-        pace.hold(10, 10, &begun);
+        pace.hold(10, 10, CALLER, &begun);
         drop(begun);
         assert!(hold.has_ended(), "no sender waits for it");
         assert!(holds(&mut pace, start + 2 * SILENCE, 2));

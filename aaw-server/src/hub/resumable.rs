@@ -1,5 +1,6 @@
 //! The connections that their clients can resume, and those of them that are away.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_protocol::resumption::ResumptionKey;
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use sha2::{Digest as _, Sha256};
 
-use crate::client_network::ClientNetwork;
+use crate::client_network::{ClientNetwork, site_limit};
 use crate::hub::mailbox::Command;
 use crate::hub::peer::Peer;
 
@@ -52,14 +52,23 @@ pub(crate) struct AwayLimits {
     pub(crate) per_network: usize,
 }
 
+impl AwayLimits {
+    /// Of each IPv6 site.
+    fn per_site(self) -> usize {
+        site_limit(self.per_network, self.total)
+    }
+}
+
 /// The connections that have no socket.
 #[derive(Debug, Default)]
 struct AwayConnections {
     /// From the one that lost its socket first on.
-    of_networks: HashMap<Network, BTreeMap<u64, AwayConnection>>,
+    of_clients: HashMap<Client, BTreeMap<u64, AwayConnection>>,
     /// Ordered by count, then by the age of the connection that has been away for the longest time. The last entry loses a
     /// connection first, so a flood from many addresses displaces its own, younger connections.
-    by_count: BTreeSet<(usize, u64, Network)>,
+    by_count: BTreeSet<(usize, u64, Client)>,
+    /// The connections of each network of a site, in the same order.
+    of_networks: HashMap<ClientNetwork, BTreeSet<u64>>,
     count: usize,
     last: u64,
 }
@@ -71,8 +80,8 @@ struct AwayConnection {
     began: u64,
 }
 
-/// `None`: the addresses of clients are not known.
-type Network = Option<ClientNetwork>;
+/// An IPv4 address or an IPv6 site. `None`: the addresses of clients are not known.
+type Client = Option<ClientNetwork>;
 
 impl ResumableConnections {
     /// Adds a connection. `None` if the key belongs to another one.
@@ -84,8 +93,8 @@ impl ResumableConnections {
         let hash = hash(key);
         let peer = Arc::clone(&connection.peer);
         match self.connections.entry(hash) {
-            Entry::Occupied(_) => return None,
-            Entry::Vacant(vacant) => _ = vacant.insert(connection),
+            dashmap::Entry::Occupied(_) => return None,
+            dashmap::Entry::Vacant(vacant) => _ = vacant.insert(connection),
         }
         let began = self.begun.fetch_add(1, Ordering::Relaxed);
         Some(ResumableGuard { all: Arc::clone(self), hash, began, away: None, peer })
@@ -108,9 +117,9 @@ impl ResumableConnections {
 }
 
 impl ResumableGuard {
-    /// The connection has no socket from now on. If more than the limit of its network have none, the one that has been away
-    /// for the longest time is dropped; if more than the limit of all have, that of the network with the most of them. Among
-    /// networks with equally many, it is that of the connection that began last.
+    /// The connection has no socket from now on. If more than the limit of its network or its site have none, the one that has been
+    /// away for the longest time is dropped; if more than the limit of all have, that of the client with the most of them, which is
+    /// an IPv4 address or an IPv6 site. Among clients with equally many, it is that of the connection that began last.
     pub(crate) fn go_away(&mut self, limits: AwayLimits) {
         let mut away = self.all.lock_away();
         if self.away.is_some() {
@@ -119,8 +128,15 @@ impl ResumableGuard {
         let network = network(&self.peer);
         self.away = Some(away.insert(network, AwayConnection { peer: Arc::clone(&self.peer), began: self.began }));
         // Without a known address, connections of many clients share one entry.
-        let dropped = if network.is_some() && away.of_network(network) > limits.per_network {
-            away.remove_oldest(network)
+        let dropped = if let Some(network) = network
+            && away.of_network(network) > limits.per_network
+        {
+            away.remove_oldest_of_network(network)
+        } else if let Some(network) = network
+            && network.site().is_some()
+            && away.of_client(Some(network.client())) > limits.per_site()
+        {
+            away.remove_oldest(Some(network.client()))
         } else if away.count > limits.total {
             away.remove_oldest_of_largest()
         } else {
@@ -149,60 +165,97 @@ impl Drop for ResumableGuard {
 
 impl AwayConnections {
     /// Returns the number by which the connection can be removed.
-    fn insert(&mut self, network: Network, connection: AwayConnection) -> NonZeroU64 {
+    fn insert(&mut self, network: Option<ClientNetwork>, connection: AwayConnection) -> NonZeroU64 {
         self.last += 1;
         let number = NonZeroU64::new(self.last).expect("the numbers do not come to an end");
-        self.update(network, |of_network| of_network.insert(number.get(), connection));
+        self.update(client(network), |of_client| of_client.insert(number.get(), connection));
+        if let Some(network) = in_site(network) {
+            self.of_networks.entry(network).or_default().insert(number.get());
+        }
         self.count += 1;
         number
     }
 
-    fn remove(&mut self, network: Network, number: u64) -> Option<AwayConnection> {
-        let removed = self.update(network, |of_network| of_network.remove(&number))?;
+    fn remove(&mut self, network: Option<ClientNetwork>, number: u64) -> Option<AwayConnection> {
+        let removed = self.update(client(network), |of_client| of_client.remove(&number))?;
+        if let Some(network) = in_site(network)
+            && let Entry::Occupied(mut of_network) = self.of_networks.entry(network)
+        {
+            of_network.get_mut().remove(&number);
+            if of_network.get().is_empty() {
+                of_network.remove();
+            }
+        }
         self.count -= 1;
         if self.count == 0 {
             // Of a burst, such as when a proxy restarts.
-            self.of_networks = HashMap::new();
+            (self.of_clients, self.of_networks) = (HashMap::new(), HashMap::new());
         }
         Some(removed)
     }
 
-    /// Changes the connections of a network, and keeps its place among the others.
-    fn update<T>(&mut self, network: Network, change: impl FnOnce(&mut BTreeMap<u64, AwayConnection>) -> T) -> T {
-        let of_network = self.of_networks.entry(network).or_default();
-        let place = |of_network: &BTreeMap<u64, AwayConnection>| {
-            of_network.first_key_value().map(|(_, oldest)| (of_network.len(), oldest.began, network))
+    /// Changes the connections of a client, and keeps its place among the others.
+    fn update<T>(&mut self, client: Client, change: impl FnOnce(&mut BTreeMap<u64, AwayConnection>) -> T) -> T {
+        let of_client = self.of_clients.entry(client).or_default();
+        let place = |of_client: &BTreeMap<u64, AwayConnection>| {
+            of_client.first_key_value().map(|(_, oldest)| (of_client.len(), oldest.began, client))
         };
-        let before = place(of_network);
-        let changed = change(of_network);
-        let after = place(of_network);
+        let before = place(of_client);
+        let changed = change(of_client);
+        let after = place(of_client);
         if before != after {
             before.map(|before| self.by_count.remove(&before));
             self.by_count.extend(after);
         }
         if after.is_none() {
-            self.of_networks.remove(&network);
+            self.of_clients.remove(&client);
         }
         changed
     }
 
-    fn of_network(&self, network: Network) -> usize {
-        self.of_networks.get(&network).map_or(0, BTreeMap::len)
+    fn of_client(&self, client: Client) -> usize {
+        self.of_clients.get(&client).map_or(0, BTreeMap::len)
     }
 
-    fn remove_oldest(&mut self, network: Network) -> Option<AwayConnection> {
-        let number = *self.of_networks.get(&network)?.keys().next()?;
+    /// Returns the number of connections of a network that are away.
+    fn of_network(&self, network: ClientNetwork) -> usize {
+        if network.site().is_none() {
+            return self.of_client(Some(network));
+        }
+        self.of_networks.get(&network).map_or(0, BTreeSet::len)
+    }
+
+    fn remove_oldest_of_network(&mut self, network: ClientNetwork) -> Option<AwayConnection> {
+        if network.site().is_none() {
+            return self.remove_oldest(Some(network));
+        }
+        let number = *self.of_networks.get(&network)?.first()?;
+        self.remove(Some(network), number)
+    }
+
+    fn remove_oldest(&mut self, client: Client) -> Option<AwayConnection> {
+        let (number, oldest) = self.of_clients.get(&client)?.first_key_value()?;
+        let (number, network) = (*number, network(&oldest.peer));
         self.remove(network, number)
     }
 
     fn remove_oldest_of_largest(&mut self) -> Option<AwayConnection> {
-        let (.., network) = *self.by_count.last()?;
-        self.remove_oldest(network)
+        let (.., client) = *self.by_count.last()?;
+        self.remove_oldest(client)
     }
 }
 
-fn network(peer: &Peer) -> Network {
+fn network(peer: &Peer) -> Option<ClientNetwork> {
     peer.context.address.map(ClientNetwork::from)
+}
+
+fn client(network: Option<ClientNetwork>) -> Client {
+    network.map(ClientNetwork::client)
+}
+
+/// Returns the network if it is one of a site. An IPv4 address is a client itself.
+fn in_site(network: Option<ClientNetwork>) -> Option<ClientNetwork> {
+    network.filter(|network| network.site().is_some())
 }
 
 fn hash(key: &ResumptionKey) -> KeyHash {
@@ -260,7 +313,7 @@ mod tests {
         drop(greedy);
         assert_eq!(all.away(), 0);
         let away = all.lock_away();
-        assert!(away.by_count.is_empty() && away.of_networks.is_empty());
+        assert!(away.by_count.is_empty() && away.of_clients.is_empty());
     }
 
     #[test]
@@ -273,6 +326,37 @@ mod tests {
         greedy.iter_mut().for_each(|guard| guard.go_away(limits));
         assert!(!others.iter().any(is_dropped));
         assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn a_site_has_a_limit_and_the_share_of_one_client() {
+        let all = Arc::<ResumableConnections>::default();
+        let limits = AwayLimits { total: 8, per_network: 2 };
+        let mut others: Vec<_> = (1..5).map(|number| insert(&all, number, &format!("10.0.0.{number}"))).collect();
+        others.iter_mut().for_each(|guard| guard.go_away(limits));
+        let network = |number: u8| format!("2001:db8:1:{number}::1");
+        let mut greedy: Vec<_> = (5..11).map(|number| insert(&all, number, &network(number))).collect();
+        greedy.iter_mut().for_each(|guard| guard.go_away(limits));
+        assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, true, false, false, false, false]);
+        // The table is full. The site has the most, although each of its networks has one.
+        let mut one_more = insert(&all, 11, "10.0.0.5");
+        one_more.go_away(limits);
+        assert!(is_dropped(&greedy[2]) && !is_dropped(&one_more) && !others.iter().any(is_dropped));
+        drop((greedy, others, one_more));
+        let away = all.lock_away();
+        assert!(away.by_count.is_empty() && away.of_clients.is_empty() && away.of_networks.is_empty());
+    }
+
+    #[test]
+    fn a_network_of_a_site_has_a_limit_of_its_own() {
+        let all = Arc::<ResumableConnections>::default();
+        let limits = AwayLimits { total: 100, per_network: 2 };
+        let mut other = insert(&all, 1, "2001:db8:1:1::1");
+        other.go_away(limits);
+        let mut greedy: Vec<_> = (2..5).map(|number| insert(&all, number, "2001:db8:1:2::1")).collect();
+        greedy.iter_mut().for_each(|guard| guard.go_away(limits));
+        assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, false, false]);
+        assert!(!is_dropped(&other));
     }
 
     /// The number of addresses does not matter.

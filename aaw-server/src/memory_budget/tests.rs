@@ -308,7 +308,7 @@ fn what_several_threads_hold_adds_up() {
 
 #[test]
 fn a_connection_takes_the_memory_that_the_documentation_says() {
-    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 40));
+    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (56, 48));
 }
 
 #[test]
@@ -326,4 +326,34 @@ fn each_waiting_call_is_woken_when_memory_is_free() {
     let flags = [wait(&mut a), wait(&mut b)];
     drop(full);
     assert!(flags.iter().all(|flag| flag.is_set()));
+}
+
+#[test]
+fn a_site_has_a_limit_of_its_own_at_which_its_greediest_connection_is_refused() {
+    let process = process(UNLIMITED, 10 * STEP, 1000 * STEP);
+    let network = |number: u32| from(&process, &format!("2001:db8:1:{number:x}::1"));
+    let other = from(&process, "2001:db8:2:1::1");
+    let of_other = held(&other, 9);
+    // Sixteen times as much as one address.
+    let budgets: Vec<_> = (0..18).map(network).collect();
+    let mut all: Vec<_> = budgets[..17].iter().map(|budget| held(budget, 9)).collect();
+    assert!(!budgets.iter().any(|budget| budget.is_refused()));
+    all.push(held(&budgets[17], 8));
+    let refused = budgets.iter().filter(|budget| budget.is_refused()).count();
+    assert_eq!(refused, 2, "a sixteenth is freed");
+    assert!(!other.is_refused());
+    drop((all, of_other));
+    assert!(!budgets.iter().any(|budget| budget.is_refused()));
+    drop((budgets, other));
+    assert_eq!((process.used(), listed_and_addresses(&process)), (0, (0, 0)));
+}
+
+#[test]
+fn a_site_holds_at_most_half_of_all() {
+    let process = process(UNLIMITED, 64 * STEP, 512 * STEP);
+    let budgets: Vec<_> = (0..8).map(|number| from(&process, &format!("2001:db8:1:{number}::1"))).collect();
+    let all: Vec<_> = budgets.iter().map(|budget| held(budget, 60)).collect();
+    let kept: usize = budgets.iter().filter(|budget| !budget.is_refused()).count();
+    assert_eq!(kept, 4);
+    drop(all);
 }

@@ -115,6 +115,35 @@ async fn cursors_count_for_their_client() {
     assert_eq!(statuses, [200, 429, 200]);
 }
 
+#[tokio::test]
+async fn a_site_with_a_cursor_in_each_of_its_networks_takes_half_of_them_and_displaces_no_other() {
+    let server = behind_proxy(|config| {
+        (config.http.max_cursors, config.http.max_cursors_per_address) = (8, 3);
+    })
+    .await;
+    let mut proxy = RawConnection::connect(server.addr).await;
+    let mut open = async |client: &str| {
+        let begin = HttpRequest::post(server.addr, "/events/streams/count?take=1", json!({ "to": 100 }).to_string());
+        from(client, begin).send_over(&mut proxy).await
+    };
+    let mut others = Vec::new();
+    for client in [A, B] {
+        others.push((client, open(client).await.json()["cursor"].as_str().expect("a cursor").to_owned()));
+    }
+    let mut statuses = Vec::new();
+    for network in 0..6 {
+        statuses.push(open(&format!("2001:db8:1:{network}::1")).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429]);
+    assert!(open("2001:db8:1:7::1").await.body.contains("This client's /48 network has 4 streams"));
+    assert_eq!(open("2001:db8:2:1::1").await.status, 200, "another site");
+    for (client, cursor) in others {
+        let target = format!("/events/streams/count?take=1&cursor={cursor}");
+        let next = from(client, HttpRequest::post(server.addr, &target, "")).send().await;
+        assert_eq!(next.status, 200, "{client}");
+    }
+}
+
 const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 127.0.0.1 56324 1337\r\n";
 /// From the proxy itself.
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";

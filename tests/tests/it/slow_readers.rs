@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aaw_server::Config;
 use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{HttpRequest, TestServer, until};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than any test takes, for timeouts that must not expire.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -338,4 +339,140 @@ async fn a_reader_whose_system_buffers_much_holds_up_senders_and_is_not_closed()
     assert!(!reading.is_finished());
     reading.abort();
     flooding.abort();
+}
+
+/// The address of the senders of a burst, which is not that of the readers.
+const SENDERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// How many senders of one address begin at once.
+const SENDERS_AT_ONCE: usize = 20;
+
+/// Connects four clients of another address than the senders. Each reads this number of broadcasts of so many bytes at a steady pace.
+async fn steady_readers_of(server: &TestServer, count: usize, bytes: usize) -> Vec<JoinHandle<RawConnection>> {
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let mut client = connect(server).await;
+        readers.push(tokio::spawn(async move {
+            let (started, mut read) = (tokio::time::Instant::now(), 0);
+            for _ in 0..count {
+                let frame = client.read_frame().await;
+                let is_broadcast = frame.payload.starts_with(br#"["broadcast","x"#);
+                assert!(is_broadcast, "{:x} {}", frame.first, String::from_utf8_lossy(&frame.payload));
+                read += bytes;
+                tokio::time::sleep_until(started + Duration::from_secs_f64(read as f64 / PACE)).await;
+            }
+            client
+        }));
+    }
+    readers
+}
+
+/// The readers read on. Checks that they have received everything and are open.
+async fn expect_open(server: &TestServer, readers: Vec<JoinHandle<RawConnection>>) {
+    let mut open = Vec::new();
+    for reader in readers {
+        let mut reader = reader.await.expect("everything arrives");
+        reader.send_text(r#"["echo",1]"#).await;
+        reader.expect_text(r#"["echo",1]"#).await;
+        open.push(reader);
+    }
+    assert!(server.handle.connections() >= open.len());
+}
+
+async fn connect_sender(server: &TestServer) -> RawConnection {
+    shake_hands(server, RawConnection::connect_from(SENDERS, server.addr).await).await
+}
+
+fn json_of(bytes: usize) -> String {
+    format!("\"{}\"", "x".repeat(bytes))
+}
+
+/// Lets many connections of one address broadcast one message each, at the same time. They read what the others broadcast.
+async fn broadcast_at_once(server: &TestServer, bytes: usize) -> JoinSet<()> {
+    let frame = raw::masked(raw::TEXT, format!(r#"["broadcasts/others",{}]"#, json_of(bytes)).as_bytes());
+    let frame: Arc<[u8]> = frame.into();
+    let mut connections = Vec::new();
+    for _ in 0..SENDERS_AT_ONCE {
+        connections.push(connect_sender(server).await);
+    }
+    let mut senders = JoinSet::new();
+    for mut sender in connections {
+        let frame = Arc::clone(&frame);
+        senders.spawn(async move {
+            assert!(sender.write_all(&frame).await, "the sender is not closed");
+            while sender.skip_some(64 << 10).await > 0 {}
+        });
+    }
+    senders
+}
+
+#[tokio::test]
+async fn many_connections_of_one_address_wait_for_readers_at_a_steady_pace() {
+    let server = start().await;
+    let readers = steady_readers_of(&server, SENDERS_AT_ONCE, LARGE).await;
+    let _senders = broadcast_at_once(&server, LARGE).await;
+    expect_open(&server, readers).await;
+}
+
+/// With the limits that servers have by default, and more threads than 16 messages need to be pushed at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 24)]
+async fn many_messages_of_a_megabyte_that_arrive_at_once_close_no_reader_at_a_steady_pace() {
+    const MEGABYTE: usize = 1_000_000;
+    let server = TestServer::start().await;
+    let readers = steady_readers_of(&server, SENDERS_AT_ONCE, MEGABYTE).await;
+    let _senders = broadcast_at_once(&server, MEGABYTE).await;
+    expect_open(&server, readers).await;
+}
+
+#[tokio::test]
+async fn many_requests_of_one_address_wait_for_readers_at_a_steady_pace() {
+    let server = start().await;
+    let readers = steady_readers_of(&server, SENDERS_AT_ONCE, LARGE).await;
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS_AT_ONCE {
+        senders.push(RawConnection::connect_from(SENDERS, server.addr).await);
+    }
+    let post = HttpRequest::post(server.addr, "/events/broadcasts/others", json_of(LARGE));
+    let sends: Vec<_> = senders
+        .into_iter()
+        .map(|mut sender| {
+            let post = post.clone();
+            tokio::spawn(async move { post.send_over(&mut sender).await.status })
+        })
+        .collect();
+    for send in sends {
+        assert_eq!(send.await.expect("it sends"), 204);
+    }
+    expect_open(&server, readers).await;
+}
+
+#[tokio::test]
+async fn a_sender_that_connects_again_for_each_message_waits_for_readers_at_a_steady_pace() {
+    let server = start().await;
+    let readers = steady_readers_of(&server, SENDERS_AT_ONCE, LARGE).await;
+    for _ in 0..SENDERS_AT_ONCE {
+        let mut sender = connect_sender(&server).await;
+        sender.send_text(&format!(r#"["broadcasts/others",{}]"#, json_of(LARGE))).await;
+        // It has begun when what follows is served.
+        sender.send_text(r#"["echo",1]"#).await;
+        sender.expect_text(r#"["echo",1]"#).await;
+    }
+    expect_open(&server, readers).await;
+}
+
+#[tokio::test]
+async fn others_of_the_address_of_many_senders_are_served_between_the_pushes() {
+    let server = start().await;
+    let readers = steady_readers_of(&server, 2 * SENDERS_AT_ONCE, LARGE).await;
+    let mut other = connect_sender(&server).await;
+    let senders = (broadcast_at_once(&server, LARGE).await, broadcast_at_once(&server, LARGE).await);
+    let mut served = 0;
+    while !readers.iter().all(JoinHandle::is_finished) {
+        other.send_text(r#"["echo",1]"#).await;
+        while other.read_frame().await.payload != br#"["echo",1]"# {}
+        served += 1;
+    }
+    assert!(served >= 3, "{served}");
+    expect_open(&server, readers).await;
+    drop(senders);
 }
