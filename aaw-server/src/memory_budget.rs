@@ -158,7 +158,7 @@ impl ProcessBudget {
     }
 
     fn address(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<AddressBudget> {
-        let new = |key, site| {
+        let new = |key: Option<AddressKey>, site| {
             let limit = key.map_or(usize::MAX, |key| self.limits.of(key));
             Arc::new(AddressBudget { process: Arc::clone(self), key, site, all: Group::new(limit) })
         };
