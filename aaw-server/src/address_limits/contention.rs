@@ -145,6 +145,12 @@ impl Contention {
         }
     }
 
+    /// Sets the delay that is too long.
+    pub(super) fn set_max_delay(&self, max_delay: Duration) {
+        self.max_delay.store(max_delay);
+        self.changed.notify_waiters();
+    }
+
     /// Counts an address that has connections now.
     pub(super) fn add_address(&self) {
         if self.addresses.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -299,6 +305,25 @@ mod tests {
             (0..addresses).for_each(|_| contention.add_address());
             measure(&mut Box::pin(contention.watch()), 20 * MAX).await;
             assert_eq!(contention.share(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_delay_that_is_too_long_can_change_in_every_state() {
+        let contention = Contention::new(Duration::MAX);
+        let mut watch = Box::pin(contention.watch());
+        (0..2).for_each(|_| contention.add_address());
+        for (max_delay, expected) in [
+            (Duration::MAX, None),
+            (MAX, Some(Share::ONE)),
+            (Duration::from_secs(1), None),
+            (Duration::ZERO, Some(Share::ONE)),
+            (Duration::MAX, None),
+        ] {
+            contention.set_max_delay(max_delay);
+            measure(&mut watch, 20 * MAX).await;
+            measure(&mut watch, 20 * MAX).await;
+            assert_eq!(contention.share(), expected, "{max_delay:?}");
         }
     }
 

@@ -118,7 +118,10 @@ impl Reloader {
         if max_connections > self.settings.values.config.max_connections {
             file_limit::raise(max_connections);
         }
-        self.server.update_config(merged.values.config.clone());
+        let mut config = merged.values.config.clone();
+        // The server keeps its store. Without stored users, the settings of `auth` concern nothing.
+        config.auth = merged.values.program.auth_file.as_ref().map(|_| merged.values.auth.clone());
+        self.server.update_config(config);
         *self.shutdown_timeout.lock().unwrap_or_else(PoisonError::into_inner) = merged.values.config.shutdown_timeout;
         if merged.values.program.log_level != self.settings.values.program.log_level
             && let Err(error) = (self.set_log_level)(&merged.values.program.log_level)
