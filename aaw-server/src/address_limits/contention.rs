@@ -145,10 +145,14 @@ impl Contention {
         }
     }
 
-    /// Sets the delay that is too long.
+    /// Sets the delay that is too long. Rates that are to be limited always, or never, are so at once; otherwise none is until
+    /// delays have been measured.
     pub(super) fn set_max_delay(&self, max_delay: Duration) {
-        self.max_delay.store(max_delay);
-        self.changed.notify_waiters();
+        if self.max_delay.load() != max_delay {
+            self.max_delay.store(max_delay);
+            self.share.store(fixed_share(max_delay).unwrap_or(0), Ordering::Relaxed);
+            self.changed.notify_waiters();
+        }
     }
 
     /// Counts an address that has connections now.
@@ -321,6 +325,7 @@ mod tests {
             (Duration::MAX, None),
         ] {
             contention.set_max_delay(max_delay);
+            assert_eq!(contention.share(), expected.filter(|_| max_delay.is_zero()), "{max_delay:?}");
             measure(&mut watch, 20 * MAX).await;
             measure(&mut watch, 20 * MAX).await;
             assert_eq!(contention.share(), expected, "{max_delay:?}");
