@@ -120,7 +120,7 @@ pub struct Config {
     /// that keeps up does not reach.
     ///
     /// Those rates are what an address is guaranteed. While tasks wait for less than this, or all connections come from one
-    /// address, no rate is limited. Otherwise each address may use a multiple of its rates, the same for all of them, which
+    /// address for a second, no rate is limited. Otherwise each address may use a multiple of its rates, the same for all of them, which
     /// falls to 1 within some tens of milliseconds, and rises to no limit within some ten seconds. With zero, the rates are
     /// always limits; with `Duration::MAX`, never.
     pub contention_delay: Duration,

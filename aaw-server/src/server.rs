@@ -439,18 +439,20 @@ impl Handle {
         json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
-    /// Returns the current configuration. Its [`auth`](Config) is that of the start.
+    /// Returns the current configuration. The store of its [`auth`](Config) is that of the start.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.shared.config.load().config)
     }
 
     /// Takes over the fields of a configuration that can change while the server runs, all at once. Connections that are open
-    /// keep the values that they began with; those that open later have the new ones. The result names the fields that
-    /// differ, and says which need a restart: those keep their values.
+    /// keep the values that they began with; those that open later have the new ones. The rates of client addresses, and
+    /// [`contention_delay`](Config::contention_delay), apply to all connections at once; the limits of authentication, to
+    /// log-ins and registrations that begin afterwards, where what has failed before still counts. The result names the
+    /// fields that differ, and says which need a restart: those keep their values.
     ///
     /// These need one: the address, the static folder, the sizes of messages, of held memory and of rooms, the time limits of
-    /// handlers and guards, and authentication, which is not compared. The fields are not checked: a limit of zero refuses
-    /// what it limits.
+    /// handlers and guards, and the lifetime of password resets. Whether there is authentication, its store and its hook are
+    /// not compared, and stay. The fields are not checked: a limit of zero refuses what it limits.
     ///
     /// ```
     /// # async fn example() -> Result<(), aaw_server::StartError> {
@@ -464,7 +466,7 @@ impl Handle {
     /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
     /// ```
     pub fn update_config(&self, config: Config) -> ConfigUpdate {
-        self.shared.config.update(config)
+        self.shared.update_config(config)
     }
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call

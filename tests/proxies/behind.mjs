@@ -1,6 +1,6 @@
 // Starts aaw-server behind a proxy, with a configuration file of this folder.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { connect, createServer } from "node:net";
@@ -75,19 +75,28 @@ const replace = (/** @type {string} */ text, /** @type {string} */ from, /** @ty
   return text.replaceAll(from, to);
 };
 
+/**
+ * Starts nginx with this file of `conf.d`.
+ *
+ * @param {string} folder @param {string} config @param {number} port @param {number} upstream
+ */
+const nginx = (folder, config, port, upstream) => {
+  config = replace(config, "listen 443 ssl http2;", `listen 127.0.0.1:${port} ssl http2;`);
+  config = replace(config, "server_name api.example.org;", "server_name api.example.org localhost;");
+  config = replace(replace(config, "127.0.0.1:1337", `127.0.0.1:${upstream}`), "/etc/ssl/aaw", variable("AAW_TLS_DIR"));
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder};`);
+  const main = `daemon off;\nmaster_process off;\npid ${folder}/pid;\nerror_log stderr;\nevents {}\n`;
+  writeFileSync(join(folder, "nginx.conf"), `${main}http {\naccess_log off;\n${temporary.join("\n")}\n${config}}\n`);
+  return new Program("nginx", ["-e", "stderr", "-p", folder, "-c", `${folder}/nginx.conf`]);
+};
+
 /** Only addresses, ports and the paths of the certificate are replaced in the files. */
 const PROXIES = {
   /** @param {string} folder @param {string} variant @param {number} port @param {number} upstream */
   nginx: (folder, variant, port, upstream) => {
-    let config = read("nginx.conf");
-    if (variant) config = replace(config, "    location / {\n        proxy_pass http://aaw;\n    }\n", read(`nginx${variant}.conf`));
-    config = replace(config, "listen 443 ssl http2;", `listen 127.0.0.1:${port} ssl http2;`);
-    config = replace(config, "server_name api.example.org;", "server_name api.example.org localhost;");
-    config = replace(replace(config, "127.0.0.1:1337", `127.0.0.1:${upstream}`), "/etc/ssl/aaw", variable("AAW_TLS_DIR"));
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder};`);
-    const main = `daemon off;\nmaster_process off;\npid ${folder}/pid;\nerror_log stderr;\nevents {}\n`;
-    writeFileSync(join(folder, "nginx.conf"), `${main}http {\naccess_log off;\n${temporary.join("\n")}\n${config}}\n`);
-    return new Program("nginx", ["-e", "stderr", "-p", folder, "-c", `${folder}/nginx.conf`]);
+    const config = read("nginx.conf");
+    const root = "    location / {\n        proxy_pass http://aaw;\n    }\n";
+    return nginx(folder, variant ? replace(config, root, read(`nginx${variant}.conf`)) : config, port, upstream);
   },
   /** @param {string} folder @param {string} variant @param {number} port @param {number} upstream */
   caddy: (folder, variant, port, upstream) => {
@@ -130,6 +139,16 @@ class Relay {
   }
 }
 
+/** Makes a folder with the stock events and a static page. */
+const newFolder = () => {
+  const folder = mkdtempSync(join(tmpdir(), "aaw-proxies-"));
+  for (const name of ["events", "proxy", "static/docs"]) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of ["index.html", "docs/index.html"]) writeFileSync(join(folder, "static", name), "<title>own</title>");
+  const library = `libaaw_events.${process.platform === "darwin" ? "dylib" : "so"}`;
+  cpSync(join(resolve(variable("AAW_EXAMPLES_BIN_DIR")), library), join(folder, "events", library));
+  return folder;
+};
+
 /** aaw-server with the stock events, behind a proxy. */
 export class Behind {
   /** @type {Program} */
@@ -143,22 +162,49 @@ export class Behind {
    * @param {string[]} args Further arguments of the server.
    */
   static async start(proxy, variant = "", args = []) {
-    const folder = mkdtempSync(join(tmpdir(), "aaw-proxies-"));
-    for (const name of ["events", "proxy", "static/docs"]) mkdirSync(join(folder, name), { recursive: true });
-    for (const name of ["index.html", "docs/index.html"]) writeFileSync(join(folder, "static", name), "<title>own</title>");
-    const library = `libaaw_events.${process.platform === "darwin" ? "dylib" : "so"}`;
-    cpSync(join(resolve(variable("AAW_EXAMPLES_BIN_DIR")), library), join(folder, "events", library));
-    const port = await freePort();
+    const folder = newFolder();
     // What docs/deployment.md says.
     const flags = ["--trusted-proxy", "127.0.0.1", "--allow-host", "api.example.org", ...args];
-    const server = new Program(variable("AAW_SERVER_BIN"), [
-      join(folder, "events"), "--port", "0", "--auth", join(folder, "users.sqlite"), "--static", join(folder, "static"), ...flags,
-    ]);
+    const server = [
+      join(folder, "events"), "--auth", join(folder, "users.sqlite"), "--static", join(folder, "static"), ...flags,
+    ];
+    return await Behind.#serve(folder, server, (proxyFolder, port, upstream) => PROXIES[proxy](proxyFolder, variant, port, upstream));
+  }
+
+  /**
+   * Starts what a section of the guide prints: nginx with its configuration, and the server with its settings file. Only
+   * ports and paths are replaced.
+   *
+   * @param {string} page
+   * @param {string} heading
+   */
+  static async startSection(page, heading) {
+    const section = read(`../../docs/${page}`).split(/^(?=## )/m).find((part) => part.startsWith(`${heading}\n`)) ?? "";
+    const block = (/** @type {string} */ language) => {
+      const found = [...section.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))];
+      if (found.length !== 1) throw new Error(`expected one block of ${language} below ${heading} in docs/${page}`);
+      return found[0][1];
+    };
+    const folder = newFolder();
+    const settings = replace(replace(block("toml"), "/opt/aaw", folder), "/var/lib/aaw", folder);
+    writeFileSync(join(folder, "aaw.toml"), settings);
+    const config = block("nginx");
+    const args = ["--config", join(folder, "aaw.toml")];
+    return await Behind.#serve(folder, args, (proxyFolder, port, upstream) => nginx(proxyFolder, config, port, upstream));
+  }
+
+  /**
+   * @param {string} folder
+   * @param {string[]} args Those of the server.
+   * @param {(folder: string, port: number, upstream: number) => Program} startProxy
+   */
+  static async #serve(folder, args, startProxy) {
+    const port = await freePort();
+    const server = new Program(variable("AAW_SERVER_BIN"), [...args, "--port", "0"]);
     await server.until(() => /listening on .*\(127\.0\.0\.1:\d+\)/.test(server.output));
     const relay = new Relay(Number(/\(127\.0\.0\.1:(\d+)\)/.exec(server.output)?.[1]));
     const upstream = await relay.listen();
-    const start = () => PROXIES[proxy](join(folder, "proxy"), variant, port, upstream);
-    const behind = new Behind(folder, port, server, relay, start);
+    const behind = new Behind(folder, port, server, relay, () => startProxy(join(folder, "proxy"), port, upstream));
     await behind.startProxy();
     return behind;
   }
@@ -172,6 +218,16 @@ export class Behind {
   async startProxy() {
     this.#proxy = this.#start();
     await this.#proxy.until(() => listens(this.port));
+  }
+
+  /** Runs the program of the server with these arguments. @param {string[]} args @param {Record<string, string>} env */
+  run(args, env = {}) {
+    return execFileSync(variable("AAW_SERVER_BIN"), args, { encoding: "utf8", env: { ...process.env, ...env } });
+  }
+
+  /** The settings file of the server. */
+  get settings() {
+    return join(this.#folder, "aaw.toml");
   }
 
   /** Ends the proxy, and with it all its connections. */

@@ -33,6 +33,28 @@ impl Rate {
     }
 }
 
+/// A rate that can change.
+#[derive(Debug)]
+pub(super) struct CurrentRate {
+    per_second: AtomicU64,
+    burst_seconds: u64,
+}
+
+impl CurrentRate {
+    /// As [`Rate::new`].
+    pub(super) fn new(per_second: u64, burst_seconds: u64) -> Self {
+        Self { per_second: AtomicU64::new(per_second), burst_seconds }
+    }
+
+    pub(super) fn set(&self, per_second: u64) {
+        self.per_second.store(per_second, Ordering::Relaxed);
+    }
+
+    pub(super) fn load(&self) -> Rate {
+        Rate::new(self.per_second.load(Ordering::Relaxed), self.burst_seconds)
+    }
+}
+
 /// A bucket of tokens, stored as the time at which it will be full: what is missing now, it refills until then (the generic
 /// cell rate algorithm, which ATM networks use). Times are in nanoseconds since any moment.
 ///

@@ -5,11 +5,13 @@
 //! guaranteed rate, which falls quickly down to that rate, and rises slowly while the delay is short. Addresses that use
 //! less than their share are not affected; those that use most are slowed down as far as the others need it.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::contention_log::ContentionLog;
 
 /// How often the delay is measured while it is short and no rate is limited: 40 times a second costs next to nothing.
 const CALM_INTERVAL: Duration = Duration::from_millis(25);
@@ -31,6 +33,10 @@ const MAX_SHARE: f64 = 64.0;
 
 /// The delay, as a multiple of the one that is too long, at which the share falls to 1 at once.
 const SEVERE: u32 = 4;
+
+/// How long addresses count as competing after the second one has left, so that a client which comes and goes does not end
+/// the limits each time.
+const COMPETE_TIME: Duration = Duration::from_secs(1);
 
 /// The multiple of its guaranteed rates that an address may use: 1 or more, in eighths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,43 +93,84 @@ impl ShareControl {
 /// The present share, as connections read it.
 #[derive(Debug)]
 pub(super) struct Contention {
-    max_delay: Duration,
+    max_delay: AtomicDuration,
     /// In eighths; 0 while no rate is limited. Written only when it changes, so that reading it is cheap.
     share: AtomicU32,
     /// The addresses that have connections.
     addresses: AtomicUsize,
-    /// Notified when the first of them connects.
-    has_address: Notify,
+    /// Until when addresses count as competing although there are not two.
+    compete_until: AtomicDuration,
+    /// The start of `compete_until`.
+    epoch: Instant,
+    /// Notified when the first address connects, and when `max_delay` has changed.
+    changed: Notify,
+}
+
+/// In nanoseconds; the longest ones are [`Duration::MAX`].
+#[derive(Debug)]
+struct AtomicDuration(AtomicU64);
+
+impl AtomicDuration {
+    fn new(duration: Duration) -> Self {
+        Self(AtomicU64::new(Self::nanos(duration)))
+    }
+
+    fn load(&self) -> Duration {
+        match self.0.load(Ordering::SeqCst) {
+            u64::MAX => Duration::MAX,
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+
+    fn store(&self, duration: Duration) {
+        self.0.store(Self::nanos(duration), Ordering::SeqCst);
+    }
+
+    fn nanos(duration: Duration) -> u64 {
+        u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Contention {
     /// With a `max_delay` of zero, rates are always limited.
     pub(super) fn new(max_delay: Duration) -> Self {
-        let share = if max_delay.is_zero() { Share::ONE.eighths() } else { 0 };
-        Self { max_delay, share: AtomicU32::new(share), addresses: AtomicUsize::new(0), has_address: Notify::new() }
+        let share = fixed_share(max_delay).unwrap_or(0);
+        Self {
+            max_delay: AtomicDuration::new(max_delay),
+            share: AtomicU32::new(share),
+            addresses: AtomicUsize::new(0),
+            compete_until: AtomicDuration::new(Duration::ZERO),
+            epoch: Instant::now(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Sets the delay that is too long. Rates that are to be limited always, or never, are so at once; otherwise none is until
+    /// delays have been measured.
+    pub(super) fn set_max_delay(&self, max_delay: Duration) {
+        if self.max_delay.load() != max_delay {
+            self.max_delay.store(max_delay);
+            self.share.store(fixed_share(max_delay).unwrap_or(0), Ordering::Relaxed);
+            self.changed.notify_waiters();
+        }
     }
 
     /// Counts an address that has connections now.
     pub(super) fn add_address(&self) {
         if self.addresses.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.has_address.notify_waiters();
+            self.changed.notify_waiters();
         }
     }
 
     pub(super) fn remove_address(&self) {
-        self.addresses.fetch_sub(1, Ordering::SeqCst);
+        if self.addresses.fetch_sub(1, Ordering::SeqCst) == 2 {
+            self.compete_until.store(self.epoch.elapsed() + COMPETE_TIME);
+        }
     }
 
-    /// Waits until there is an address. Returns whether there is more than one.
-    async fn has_several_addresses(&self) -> bool {
-        loop {
-            // Before the count is read, so that no notification is lost.
-            let has_address = self.has_address.notified();
-            match self.addresses.load(Ordering::SeqCst) {
-                0 => has_address.await,
-                addresses => return addresses > 1,
-            }
-        }
+    /// Returns whether there is more than one address, or was just before.
+    fn addresses_compete(&self) -> bool {
+        self.addresses.load(Ordering::SeqCst) > 1 || self.epoch.elapsed() < self.compete_until.load()
     }
 
     /// Returns the share of each address; `None` while no rate is limited.
@@ -136,44 +183,64 @@ impl Contention {
 
     /// Measures the delay, as long as it is polled. A single address competes with none, so its rates are not limited.
     pub(super) async fn watch(&self) {
-        // Rates are always limited, or never.
-        if self.max_delay.is_zero() || self.max_delay == Duration::MAX {
-            return;
-        }
-        let mut control = ShareControl::new(self.max_delay);
+        let (mut control, mut log) = (ShareControl::new(self.max_delay.load()), ContentionLog::default());
         loop {
-            let compete = self.has_several_addresses().await;
+            // Before what it is about is read, so that no notification is lost.
+            let changed = self.changed.notified();
+            let max_delay = self.max_delay.load();
+            if control.max_delay != max_delay {
+                control = ShareControl::new(max_delay);
+            }
+            if let Some(share) = fixed_share(max_delay) {
+                self.share.store(share, Ordering::Relaxed);
+                log = ContentionLog::default();
+                changed.await;
+                continue;
+            }
             let is_calm = control.share.is_none();
+            if is_calm && log.is_current(false) && self.addresses.load(Ordering::SeqCst) == 0 {
+                changed.await;
+                continue;
+            }
             let due = Instant::now() + if is_calm { CALM_INTERVAL } else { BUSY_INTERVAL };
             tokio::time::sleep_until(due).await;
             // Behind the tasks that are ready, as a client's is when its message arrives.
             tokio::task::yield_now().await;
             let now = Instant::now();
             control.handle_delay(now, now.duration_since(due));
-            let share = control.share.filter(|_| compete).map_or(0, |share| Share::of(share).eighths());
-            set(&self.share, share);
+            let share = control.share.filter(|_| self.addresses_compete());
+            self.set_share(share.map_or(0, |share| Share::of(share).eighths()), log.is_due(now, share.is_some()));
+        }
+    }
+
+    fn set_share(&self, eighths: u32, log_due: bool) {
+        let has_changed = self.share.swap(eighths, Ordering::Relaxed) != eighths;
+        let multiple = f64::from(eighths) / 8.0;
+        match eighths {
+            0 if log_due => tracing::info!("clients do not compete any more: the rates of addresses are not limited"),
+            0 => {}
+            _ if log_due => {
+                tracing::info!("clients compete for the server: each address may use {multiple} times its rates");
+            }
+            _ if has_changed => tracing::debug!("each address may use {multiple} times its rates"),
+            _ => {}
         }
     }
 }
 
-fn set(share: &AtomicU32, eighths: u32) {
-    let before = share.load(Ordering::Relaxed);
-    if before == eighths {
-        return;
-    }
-    share.store(eighths, Ordering::Relaxed);
-    let multiple = f64::from(eighths) / 8.0;
-    // The first two alternate in some seconds at least, since the share rises slowly.
-    match (before, eighths) {
-        (0, _) => tracing::info!("clients compete for the server: each address may use {multiple} times its rates"),
-        (_, 0) => tracing::info!("clients do not compete any more: the rates of addresses are not limited"),
-        _ => tracing::debug!("each address may use {multiple} times its rates"),
+/// Returns the share, in eighths, if no delay changes it: rates are always limited, or never.
+fn fixed_share(max_delay: Duration) -> Option<u32> {
+    match max_delay {
+        Duration::ZERO => Some(Share::ONE.eighths()),
+        Duration::MAX => Some(0),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Future as _, poll_fn};
+    use std::future::{Future, poll_fn};
+    use std::pin::Pin;
     use std::task::Poll;
 
     use super::*;
@@ -224,20 +291,67 @@ mod tests {
         assert_eq!(handle(&mut control, &mut now, [100].into_iter().chain([4; 1000])), Some(1.0));
     }
 
+    /// Polls the watch of a server whose tasks wait for this time.
+    async fn measure(watch: &mut Pin<Box<impl Future<Output = ()>>>, delay: Duration) {
+        let mut poll = async || assert!(poll_fn(|cx| Poll::Ready(watch.as_mut().poll(cx).is_pending())).await);
+        poll().await;
+        // It is woken after one of the intervals, and polled now.
+        tokio::time::advance(CALM_INTERVAL + delay).await;
+        poll().await;
+        tokio::task::yield_now().await;
+        poll().await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn delays_are_measured_and_limit_rates_only_while_addresses_compete() {
         for (addresses, expected) in [(2, Some(Share::ONE)), (1, None)] {
             let contention = Contention::new(MAX);
             (0..addresses).for_each(|_| contention.add_address());
-            let mut watch = Box::pin(contention.watch());
-            let mut poll = async || poll_fn(|cx| Poll::Ready(watch.as_mut().poll(cx).is_pending())).await;
-            assert!(poll().await);
-            // It would have been woken after 25 ms.
-            tokio::time::advance(Duration::from_millis(100)).await;
-            assert!(poll().await);
-            tokio::task::yield_now().await;
-            assert!(poll().await);
+            measure(&mut Box::pin(contention.watch()), 20 * MAX).await;
             assert_eq!(contention.share(), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_delay_that_is_too_long_can_change_in_every_state() {
+        let contention = Contention::new(Duration::MAX);
+        let mut watch = Box::pin(contention.watch());
+        (0..2).for_each(|_| contention.add_address());
+        for (max_delay, expected) in [
+            (Duration::MAX, None),
+            (MAX, Some(Share::ONE)),
+            (Duration::from_secs(1), None),
+            (Duration::ZERO, Some(Share::ONE)),
+            (Duration::MAX, None),
+        ] {
+            contention.set_max_delay(max_delay);
+            assert_eq!(contention.share(), expected.filter(|_| max_delay.is_zero()), "{max_delay:?}");
+            measure(&mut watch, 20 * MAX).await;
+            measure(&mut watch, 20 * MAX).await;
+            assert_eq!(contention.share(), expected, "{max_delay:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_and_comes_back_does_not_end_the_limits() {
+        let contention = Contention::new(MAX);
+        contention.add_address();
+        let mut watch = Box::pin(contention.watch());
+        // Between two measurements.
+        contention.add_address();
+        contention.remove_address();
+        for _ in 0..20 {
+            measure(&mut watch, 20 * MAX).await;
+            assert_eq!(contention.share(), Some(Share::ONE));
+            contention.add_address();
+            measure(&mut watch, 20 * MAX).await;
+            contention.remove_address();
+        }
+        let left_at = Instant::now();
+        while contention.share().is_some() {
+            measure(&mut watch, 20 * MAX).await;
+        }
+        let limited = left_at.elapsed();
+        assert!((COMPETE_TIME..COMPETE_TIME + Duration::from_millis(500)).contains(&limited), "{limited:?}");
     }
 }

@@ -15,6 +15,7 @@
 
 mod bucket;
 mod contention;
+mod contention_log;
 mod meter;
 mod silent;
 mod table;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aaw_protocol::{Code, Failure};
 use uuid::Uuid;
 
-use super::bucket::{Bucket, Rate};
+use super::bucket::{Bucket, CurrentRate, Rate};
 use super::contention::{Contention, Share};
 use super::silent::{OfferedPlace, PlaceHolder, SilentConnections};
 use crate::client_network::{ADDRESSES_PER_SITE, ClientNetwork};
@@ -58,6 +58,12 @@ pub(crate) struct AddressRates {
     pub(crate) contention_delay: Duration,
 }
 
+impl AddressRates {
+    fn bytes_per_second(&self) -> u64 {
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
+    }
+}
+
 /// The addresses that have connections, and those whose buckets are not full.
 #[derive(Debug)]
 pub(crate) struct AddressLimits {
@@ -78,9 +84,9 @@ struct Table {
 pub(super) struct Shared {
     /// Times are counted from here.
     epoch: Instant,
-    handshakes: Rate,
-    calls: Rate,
-    bytes: Rate,
+    handshakes: CurrentRate,
+    calls: CurrentRate,
+    bytes: CurrentRate,
     pub(super) contention: Contention,
 }
 
@@ -121,16 +127,24 @@ pub(crate) struct AddressRefusal {
 
 impl AddressLimits {
     pub(crate) fn new(rates: &AddressRates) -> Self {
-        let bytes = u64::try_from(rates.bytes).unwrap_or(u64::MAX);
         let shared = Shared {
             epoch: Instant::now(),
-            handshakes: Rate::new(rates.handshakes.into(), HANDSHAKE_BURST_SECONDS),
-            calls: Rate::new(rates.calls.into(), BURST_SECONDS),
-            bytes: Rate::new(bytes, BURST_SECONDS),
+            handshakes: CurrentRate::new(rates.handshakes.into(), HANDSHAKE_BURST_SECONDS),
+            calls: CurrentRate::new(rates.calls.into(), BURST_SECONDS),
+            bytes: CurrentRate::new(rates.bytes_per_second(), BURST_SECONDS),
             contention: Contention::new(rates.contention_delay),
         };
         let table = Table { networks: HashMap::new(), sites: HashMap::new(), sweep_at: FIRST_SWEEP };
         Self { shared: Arc::new(shared), table: Mutex::new(table) }
+    }
+
+    /// Changes the rates, for connections that are open as well. What an address has used it has to wait for as before.
+    pub(crate) fn set_rates(&self, rates: &AddressRates) {
+        let shared = &self.shared;
+        shared.handshakes.set(rates.handshakes.into());
+        shared.calls.set(rates.calls.into());
+        shared.bytes.set(rates.bytes_per_second());
+        shared.contention.set_max_delay(rates.contention_delay);
     }
 
     /// Admits a connection, and counts its handshake, unless its address has too many connections or makes them too fast.
@@ -246,7 +260,8 @@ impl Address {
     }
 
     /// The rate of an entry: of a site, that of several addresses.
-    fn rate(&self, rate: Rate) -> Rate {
+    fn rate(&self, rate: &CurrentRate) -> Rate {
+        let rate = rate.load();
         if self.is_site { rate.times(ADDRESSES_PER_SITE as u64) } else { rate }
     }
 
@@ -259,7 +274,7 @@ impl Address {
     pub(super) fn take_handshake(&self, now: Instant) -> Result<Option<Share>, Duration> {
         let Some(share) = self.share() else { return Ok(None) };
         let now = self.shared.nanos(now);
-        let rate = |entry: &Self| entry.rate(self.shared.handshakes);
+        let rate = |entry: &Self| entry.rate(&self.shared.handshakes);
         self.handshakes.try_take(now, rate(self), share)?;
         let Some(site) = &self.site else { return Ok(Some(share)) };
         let taken = site.handshakes.try_take(now, rate(site), share).inspect_err(|_| {
@@ -273,7 +288,7 @@ impl Address {
     fn give_back_handshake(&self, share: Option<Share>) {
         let Some(share) = share else { return };
         for entry in self.entries() {
-            entry.handshakes.give_back(entry.rate(self.shared.handshakes), share);
+            entry.handshakes.give_back(entry.rate(&self.shared.handshakes), share);
         }
     }
 
@@ -281,8 +296,8 @@ impl Address {
     pub(super) fn take(&self, now: Instant, bytes: u32, calls: u32, share: Share) -> Duration {
         let now = self.shared.nanos(now);
         let waits = self.entries().flat_map(|entry| {
-            let bytes = (bytes > 0).then(|| entry.bytes.take(now, bytes.into(), entry.rate(self.shared.bytes), share));
-            let calls = (calls > 0).then(|| entry.calls.take(now, calls.into(), entry.rate(self.shared.calls), share));
+            let bytes = (bytes > 0).then(|| entry.bytes.take(now, bytes.into(), entry.rate(&self.shared.bytes), share));
+            let calls = (calls > 0).then(|| entry.calls.take(now, calls.into(), entry.rate(&self.shared.calls), share));
             bytes.into_iter().chain(calls)
         });
         waits.max().unwrap_or_default()
@@ -291,14 +306,14 @@ impl Address {
     /// Returns how long a call of the address would have to wait, if that is too long.
     pub(super) fn call_refusal(&self, now: Instant, share: Share) -> Option<Duration> {
         let now = self.shared.nanos(now);
-        let waits = self.entries().map(|entry| entry.calls.wait(now, entry.rate(self.shared.calls), share));
+        let waits = self.entries().map(|entry| entry.calls.wait(now, entry.rate(&self.shared.calls), share));
         waits.max().filter(|wait| *wait > MAX_CALL_WAIT)
     }
 
     /// The same for bytes.
     fn byte_refusal(&self, now: Instant, share: Share) -> Option<Duration> {
         let now = self.shared.nanos(now);
-        let waits = self.entries().map(|entry| entry.bytes.wait(now, entry.rate(self.shared.bytes), share));
+        let waits = self.entries().map(|entry| entry.bytes.wait(now, entry.rate(&self.shared.bytes), share));
         waits.max().filter(|wait| *wait > MAX_CALL_WAIT)
     }
 

@@ -234,6 +234,23 @@ fn no_rate_is_limited_while_addresses_do_not_compete() {
 }
 
 #[test]
+fn changed_rates_apply_to_connections_that_are_open() {
+    let (limits, now) = limits(RATES);
+    let mut meter = meter(&limits, "192.0.2.1", now);
+    meter.count_call(200);
+    limits.set_rates(&AddressRates { calls: 1000, bytes: 1_000_000, handshakes: 20, ..RATES });
+    // A thousand are free.
+    assert_eq!(meter.before_read(now, 1000), Some(1000));
+    limits.set_rates(&AddressRates { calls: 10, ..RATES });
+    meter.count_call(100);
+    assert_eq!(meter.before_read(now, 1000), None);
+    assert_eq!((0..200).filter(|_| limits.connect(network("192.0.2.1"), Free(1000), now).is_ok()).count(), 50);
+    limits.set_rates(&AddressRates { handshakes: 20, ..RATES });
+    let connected = (0..200).filter(|_| limits.connect(network("192.0.2.2"), Free(1000), now).is_ok());
+    assert_eq!(connected.count(), 100);
+}
+
+#[test]
 fn a_pause_that_is_over_is_not_due_although_nothing_is_read() {
     let (limits, now) = limits(RATES);
     let mut meter = meter(&limits, "192.0.2.1", now);

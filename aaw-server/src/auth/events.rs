@@ -77,7 +77,7 @@ impl Service {
     }
 
     async fn register(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
-        if !self.config.allow_registration {
+        if !self.config().allow_registration {
             let error = "Registration is closed on this server";
             return Err(Failure::new(Code::new("registration_closed"), error));
         }
@@ -87,7 +87,7 @@ impl Service {
             Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
-        let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
+        let started = self.config().store.register(Credentials::new(email, password), log_in.session).await;
         let started = started.map_err(|error| self.failure(&error))?;
         self.limits.let_in(&started.identity.email, context.address);
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
@@ -98,7 +98,7 @@ impl Service {
         let email = normalized(email)?;
         let attempt = self.limits.log_in(email.as_str(), context.address).await?;
         let log_in = self.begin_log_in(context);
-        let started = self.config.store.log_in(Credentials::new(email.clone(), password), log_in.session).await;
+        let started = self.config().store.log_in(Credentials::new(email.clone(), password), log_in.session).await;
         // Only wrong credentials count; a log-in that is cancelled before this line counts too.
         match &started {
             Ok(_) => {
@@ -128,7 +128,7 @@ impl Service {
         context: &CallContext,
         module_hook: Option<ResetHook>,
     ) -> Result<String, Failure> {
-        let Some(hook) = self.config.on_password_reset.clone().or(module_hook) else {
+        let Some(hook) = self.config().on_password_reset.clone().or(module_hook) else {
             let error = "Password reset is not configured (no onPasswordReset handler)";
             return Err(Failure::new(Code::UNREACHABLE, error));
         };
@@ -155,7 +155,7 @@ impl Service {
         self.check_new_password(&password)?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
-        let (store, registry, session) = (Arc::clone(&self.config.store), Arc::clone(&self.registry), log_in.session);
+        let (store, registry, session) = (Arc::clone(&self.config().store), Arc::clone(&self.registry), log_in.session);
         // A task, which completes even if this call is cancelled: the sessions that the store ends must end everywhere.
         let task = tokio::spawn(async move {
             let started = store.set_password(reset, password, session).await?;
@@ -176,7 +176,7 @@ impl Service {
 
     /// Checks the length of a password before anything else is done with it, so that hashing it has a bounded cost.
     fn password(&self, text: &str) -> Result<Password, Failure> {
-        let max = self.config.max_password_bytes;
+        let max = self.config().max_password_bytes;
         if text.len() > max {
             return Err(bad_body(format!(
                 "The body does not fit at password: it has {} bytes; the limit is {max}",
@@ -188,7 +188,7 @@ impl Service {
 
     /// Checks a password that a user chooses.
     fn check_new_password(&self, password: &Password) -> Result<(), Failure> {
-        password.check_new(self.config.min_password_chars).map_err(|error| match error {
+        password.check_new(self.config().min_password_chars).map_err(|error| match error {
             InvalidPassword::TooShort { min, .. } => {
                 let data = serde_json::value::to_raw_value(&serde_json::json!({ "min": min })).ok();
                 Failure { data, ..Failure::new(Code::new("password_too_short"), error.to_string()) }

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::config::RateLimit;
@@ -23,16 +24,19 @@ const GENERATION_SIZE: usize = 32 << 10;
 /// Limits the attempts for each key by the same rate.
 #[derive(Debug)]
 pub(super) struct AttemptLimiter {
-    rate: RateLimit,
+    rate: CurrentRate,
     /// Randomly seeded, so that an attacker cannot find two keys that share a bucket.
     hasher: RandomState,
     /// By the hash of their keys.
     buckets: Mutex<Generations<Arc<AttemptBucket>>>,
 }
 
+/// The rate of a limiter, which its buckets share.
+type CurrentRate = Arc<ArcSwap<RateLimit>>;
+
 #[derive(Debug)]
 struct AttemptBucket {
-    rate: RateLimit,
+    rate: CurrentRate,
     state: Mutex<BucketState>,
     /// Wakes one waiting attempt at a time when a running one has ended.
     ended: Notify,
@@ -42,6 +46,8 @@ struct AttemptBucket {
 struct BucketState {
     /// The attempts that may still fail, including those that run.
     remaining: f64,
+    /// What a full bucket holds.
+    burst: u32,
     updated_at: Instant,
     running: u32,
 }
@@ -74,7 +80,12 @@ enum AttemptEnd {
 impl AttemptLimiter {
     pub(super) fn new(rate: RateLimit) -> Self {
         let buckets = Generations::new(GENERATION_SIZE, AttemptBucket::is_needed);
-        Self { rate, hasher: RandomState::new(), buckets: Mutex::new(buckets) }
+        Self { rate: current(rate), hasher: RandomState::new(), buckets: Mutex::new(buckets) }
+    }
+
+    /// Changes the rate, also of the keys that are known: what has failed of theirs counts as before.
+    pub(super) fn set_rate(&self, rate: RateLimit) {
+        self.rate.store(Arc::new(rate));
     }
 
     /// Like [`reserve`](Self::reserve), and starts the attempt.
@@ -107,13 +118,16 @@ impl AttemptLimiter {
 
     fn bucket(&self, key: u64) -> Arc<AttemptBucket> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(buckets.get_or_insert_with(key, || Arc::new(AttemptBucket::new(self.rate, Instant::now()))))
+        Arc::clone(
+            buckets.get_or_insert_with(key, || Arc::new(AttemptBucket::new(Arc::clone(&self.rate), Instant::now()))),
+        )
     }
 }
 
 impl AttemptBucket {
-    fn new(rate: RateLimit, now: Instant) -> Self {
-        let state = BucketState { remaining: f64::from(rate.burst.max(1)), updated_at: now, running: 0 };
+    fn new(rate: CurrentRate, now: Instant) -> Self {
+        let burst = rate.load().burst.max(1);
+        let state = BucketState { remaining: f64::from(burst), burst, updated_at: now, running: 0 };
         Self { rate, state: Mutex::new(state), ended: Notify::new() }
     }
 
@@ -127,7 +141,7 @@ impl AttemptBucket {
             Some(Ok(()))
         } else if state.running == 0 {
             let missing = 1.0 - state.remaining;
-            let wait = Duration::try_from_secs_f64(missing * self.rate.refill_interval.as_secs_f64());
+            let wait = Duration::try_from_secs_f64(missing * self.rate.load().refill_interval.as_secs_f64());
             Some(Err(RateLimited(wait.unwrap_or(Duration::MAX))))
         } else {
             None
@@ -143,7 +157,7 @@ impl AttemptBucket {
     /// Whether the bucket differs from a new one, or is about to.
     fn is_needed(self: &Arc<Self>) -> bool {
         let state = self.refilled(Instant::now());
-        let is_full = state.remaining >= f64::from(self.rate.burst.max(1));
+        let is_full = state.remaining >= f64::from(state.burst);
         !is_full || state.running > 0 || Arc::strong_count(self) > 1
     }
 
@@ -153,7 +167,7 @@ impl AttemptBucket {
         match end {
             AttemptEnd::Counts => state.remaining = (state.remaining - 1.0).max(0.0),
             AttemptEnd::DoesNotCount => {}
-            AttemptEnd::Resets => state.remaining = f64::from(self.rate.burst.max(1)),
+            AttemptEnd::Resets => state.remaining = f64::from(state.burst),
         }
         drop(state);
         self.ended.notify_one();
@@ -162,12 +176,21 @@ impl AttemptBucket {
     /// Locks the state and refills the bucket for the time that has passed.
     fn refilled(&self, now: Instant) -> MutexGuard<'_, BucketState> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval = self.rate.refill_interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = **self.rate.load();
+        let burst = rate.burst.max(1);
+        // After a change, as many are missing as before.
+        state.remaining = (state.remaining + f64::from(burst) - f64::from(state.burst)).max(0.0);
+        state.burst = burst;
+        let interval = rate.refill_interval.as_secs_f64().max(f64::MIN_POSITIVE);
         let passed = now.saturating_duration_since(state.updated_at).as_secs_f64();
-        state.remaining = (state.remaining + passed / interval).min(f64::from(self.rate.burst.max(1)));
+        state.remaining = (state.remaining + passed / interval).min(f64::from(burst));
         state.updated_at = state.updated_at.max(now);
         state
     }
+}
+
+fn current(rate: RateLimit) -> CurrentRate {
+    Arc::new(ArcSwap::from_pointee(rate))
 }
 
 impl AttemptGuard {
@@ -197,7 +220,7 @@ impl CountedAttempt {
     /// Takes the count back: what was attempted did not happen, for a reason that is not the client's.
     pub(super) fn refund(self) {
         let mut state = self.0.refilled(Instant::now());
-        state.remaining = (state.remaining + 1.0).min(f64::from(self.0.rate.burst.max(1)));
+        state.remaining = (state.remaining + 1.0).min(f64::from(state.burst));
         drop(state);
         self.0.ended.notify_one();
     }
@@ -218,7 +241,7 @@ mod tests {
     #[test]
     fn failed_attempts_use_up_the_bucket_and_time_refills_it() {
         let now = Instant::now();
-        let bucket = AttemptBucket::new(RATE, now);
+        let bucket = AttemptBucket::new(current(RATE), now);
         for _ in 0..2 {
             assert_eq!(bucket.try_start(now), Some(Ok(())));
             bucket.end(now, AttemptEnd::Counts);
@@ -232,7 +255,7 @@ mod tests {
     #[test]
     fn successful_attempts_do_not_count() {
         let now = Instant::now();
-        let bucket = AttemptBucket::new(RATE, now);
+        let bucket = AttemptBucket::new(current(RATE), now);
         for _ in 0..100 {
             assert_eq!(bucket.try_start(now), Some(Ok(())));
             bucket.end(now, AttemptEnd::DoesNotCount);
@@ -242,7 +265,7 @@ mod tests {
     #[test]
     fn only_as_many_attempts_run_as_may_still_fail() {
         let now = Instant::now();
-        let bucket = AttemptBucket::new(RATE, now);
+        let bucket = AttemptBucket::new(current(RATE), now);
         assert_eq!((bucket.try_start(now), bucket.try_start(now)), (Some(Ok(())), Some(Ok(()))));
         assert_eq!(bucket.try_start(now), None, "the attempt has to wait");
         bucket.end(now, AttemptEnd::DoesNotCount);
@@ -251,6 +274,31 @@ mod tests {
         assert_eq!(bucket.try_start(now), None);
         bucket.end(now, AttemptEnd::Counts);
         assert!(matches!(bucket.try_start(now), Some(Err(_))));
+    }
+
+    #[test]
+    fn a_changed_rate_applies_to_known_keys_and_what_has_failed_counts_as_before() {
+        let rate = |burst, seconds| RateLimit::new(burst, Duration::from_secs(seconds));
+        let limit = AttemptLimiter::new(rate(100, 1000));
+        let (bucket, now) = (limit.bucket(1), Instant::now());
+        let fail = |now| {
+            let started = bucket.try_start(now).expect("none runs");
+            started.inspect(|()| bucket.end(now, AttemptEnd::Counts))
+        };
+        let failures = |now| (0..1000).take_while(|_| fail(now).is_ok()).count();
+        for _ in 0..50 {
+            fail(now).unwrap();
+        }
+        limit.set_rate(rate(60, 10));
+        assert_eq!(failures(now), 10, "fifty of sixty have failed");
+        assert!(matches!(fail(now), Err(RateLimited(wait)) if wait == Duration::from_secs(10)));
+        limit.set_rate(rate(5, 20));
+        assert_eq!(failures(now), 0);
+        assert_eq!(failures(now + Duration::from_secs(20)), 1);
+        let now = now + Duration::from_secs(20);
+        limit.set_rate(rate(8, 20));
+        assert_eq!(failures(now), 3);
+        assert_eq!(limit.bucket(2).refilled(now).remaining, 8.0, "of a new key");
     }
 
     #[tokio::test]

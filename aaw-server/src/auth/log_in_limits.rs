@@ -46,6 +46,13 @@ impl LogInLimits {
         }
     }
 
+    /// Takes over the limits of another configuration.
+    pub(super) fn update(&self, config: &Auth) {
+        self.by_network.set_rate(config.failed_logins_per_ip);
+        self.by_pair.set_rate(config.failed_logins_per_email_and_ip);
+        self.by_email.set_rate(config.failed_logins_per_email);
+    }
+
     /// Begins a log-in, if necessary after others have ended. A log-in that is refused does not count, and neither does one
     /// that is dropped while it waits: it has tried no password.
     pub(super) async fn attempt(&self, email: &str, peer: Option<IpAddr>) -> Result<LogInAttempt, RateLimited> {

@@ -27,11 +27,13 @@ pub(super) struct NetworkAttempt {
 impl NetworkLimiter {
     /// Allows each network this rate, and each site 16 times as much.
     pub(super) fn new(rate: RateLimit) -> Self {
-        let of_site = RateLimit::new(
-            rate.burst.max(1).saturating_mul(NETWORKS_PER_SITE),
-            rate.refill_interval / NETWORKS_PER_SITE,
-        );
-        Self { networks: AttemptLimiter::new(rate), sites: AttemptLimiter::new(of_site) }
+        Self { networks: AttemptLimiter::new(rate), sites: AttemptLimiter::new(of_site(rate)) }
+    }
+
+    /// As [`AttemptLimiter::set_rate`].
+    pub(super) fn set_rate(&self, rate: RateLimit) {
+        self.networks.set_rate(rate);
+        self.sites.set_rate(of_site(rate));
     }
 
     /// As [`AttemptLimiter::reserve`].
@@ -49,6 +51,11 @@ impl NetworkLimiter {
         let attempt = self.reserve(network).await?;
         Ok(attempt.guards().map(AttemptGuard::count).collect())
     }
+}
+
+/// The rate of a site, if that of a network is `rate`.
+fn of_site(rate: RateLimit) -> RateLimit {
+    RateLimit::new(rate.burst.max(1).saturating_mul(NETWORKS_PER_SITE), rate.refill_interval / NETWORKS_PER_SITE)
 }
 
 impl NetworkAttempt {

@@ -37,16 +37,16 @@ const MAX_STORED_MEMORY_KIB: u32 = 1 << 20;
 /// The configuration of a [`PasswordHasher`].
 #[derive(Debug, Clone)]
 pub struct PasswordHasherConfig {
-    /// The memory that one hash takes, in KiB (Argon2's parameter m). Default 19 456; together with the default of
+    /// The memory that one hash takes, in KiB (Argon2's parameter m). At least 8, and at most 1 048 576. Default 19 456; together with the default of
     /// `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024). More memory and
     /// iterations make guessing stolen hashes more expensive, and log-ins too.
     pub memory_kib: u32,
-    /// The number of passes over the memory (Argon2's parameter t). Default 2.
+    /// The number of passes over the memory of a hash (Argon2's parameter t). Default 2.
     pub iterations: u32,
-    /// The number of threads, and so of hashes that are computed at the same time. Default: half the number of
-    /// processors, at least 1. A thread keeps the memory of its last hash for 10 s.
+    /// The number of threads that hash passwords, and so of hashes that are computed at the same time. Default: half the number
+    /// of processors, at least 1. A thread keeps the memory of its last hash for 10 s.
     pub threads: usize,
-    /// The maximum number of hashes that wait for a thread. Default 1024, which is about 20 s of work of one thread, far
+    /// The maximum number of hashes of passwords that wait for a thread. Default 1024, which is about 20 s of work of one thread, far
     /// more than a client waits. When the queue is full, the latest registration of the client network with the most of
     /// them fails with the code `busy` and a time, or the latest log-in if no registration waits.
     pub max_queued_hashes: usize,
@@ -146,8 +146,12 @@ impl PasswordHasher {
     /// Creates a hasher and starts its threads.
     ///
     /// # Errors
-    /// Argon2's message if it does not accept the parameters, for example too little memory.
+    /// Argon2's message if it does not accept the parameters, for example too little memory. Also with more memory than 1 GiB:
+    /// such hashes could not be verified.
     pub fn new(config: &PasswordHasherConfig) -> Result<Self, String> {
+        if config.memory_kib > MAX_STORED_MEMORY_KIB {
+            return Err(format!("memory_kib is {}; expected at most {MAX_STORED_MEMORY_KIB}", config.memory_kib));
+        }
         let params = Params::new(config.memory_kib, config.iterations, 1, Some(HASH_BYTES));
         let params = params.map_err(|error| error.to_string())?;
         Ok(Self::with(params, config.threads.max(1), config.max_queued_hashes))
@@ -435,6 +439,20 @@ mod tests {
         assert!(hasher.verify(password(decomposed), Some(&older)).await.unwrap());
         assert!(!hasher.verify(password(composed), Some(&older)).await.unwrap());
         assert!(!hasher.verify(password(decomposed), None).await.unwrap());
+    }
+
+    #[test]
+    fn parameters_whose_hashes_could_not_be_verified_are_refused() {
+        let new = |memory_kib, iterations| {
+            let config = PasswordHasherConfig { memory_kib, iterations, threads: 0, ..PasswordHasherConfig::default() };
+            PasswordHasher::new(&config).map(drop)
+        };
+        assert_eq!(new(MAX_STORED_MEMORY_KIB, 1), Ok(()));
+        let error = new(MAX_STORED_MEMORY_KIB + 1, 1).unwrap_err();
+        assert_eq!(error, "memory_kib is 1048577; expected at most 1048576");
+        for (memory_kib, iterations) in [(7, 1), (64, 0)] {
+            assert!(new(memory_kib, iterations).is_err());
+        }
     }
 
     #[tokio::test]

@@ -29,6 +29,12 @@ impl ResetLimits {
         }
     }
 
+    /// Takes over the limits of another configuration.
+    pub(super) fn update(&self, config: &Auth) {
+        self.by_pair.set_rate(config.resets_per_email_and_ip);
+        self.by_email.set_rate(config.resets_per_email);
+    }
+
     /// Counts a request. One that is refused counts in neither bucket. Returns the limits in which it has counted.
     pub(super) async fn count(&self, email: &str, peer: Option<IpAddr>) -> Result<Vec<CountedAttempt>, RateLimited> {
         let network = peer.map(ClientNetwork::from);

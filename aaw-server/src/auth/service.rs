@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use aaw_event::Identity;
 use aaw_protocol::{Code, Failure, Shortened, Token};
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -45,7 +46,8 @@ const STORE_BUSY_TIME: Duration = Duration::from_secs(1);
 
 /// Authentication of one server.
 pub(crate) struct Service {
-    pub(super) config: Auth,
+    /// Its store never changes.
+    config: ArcSwap<Auth>,
     pub(super) registry: Arc<SessionRegistry>,
     pub(super) limits: RateLimits,
     pub(super) resets: ResetRequests,
@@ -98,23 +100,29 @@ impl Service {
             resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
             health: StoreHealth::new(),
             store_failures: Throttle::default(),
-            config,
+            config: ArcSwap::from_pointee(config),
         });
-        if service.config.allow_registration {
+        if service.config().allow_registration {
             tracing::info!(
                 "registration is open: anyone who can reach this server can add a user (--registration off closes it)"
             );
         }
-        let valid_resets = service.config.valid_resets();
-        if valid_resets > Auth::MAX_VALID_RESETS {
-            tracing::warn!(
-                valid_resets,
-                max = Auth::MAX_VALID_RESETS,
-                "a stranger can void the password reset that a user has received: the limits allow too many in reset_lifetime"
-            );
-        }
+        warn_of_voided_resets(&service.config());
         tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
         service
+    }
+
+    /// The current configuration.
+    pub(super) fn config(&self) -> Arc<Auth> {
+        self.config.load_full()
+    }
+
+    /// Takes over another configuration with the same store. It applies to log-ins that begin afterwards; what has counted
+    /// in the limits stays.
+    pub(crate) fn update(&self, config: &Auth) {
+        warn_of_voided_resets(config);
+        self.limits.update(config);
+        self.config.store(Arc::new(config.clone()));
     }
 
     /// Decides whether a caller with this session, or without one, may call a protected event.
@@ -142,7 +150,7 @@ impl Service {
     ) -> Result<SessionGuard, Failure> {
         let token = TokenHash::parse(token).ok_or_else(session_expired)?;
         let claim = self.registry.claim(token, observer);
-        let stored = self.config.store.resume(token, client).await.map_err(|error| self.failure(&error))?;
+        let stored = self.config().store.resume(token, client).await.map_err(|error| self.failure(&error))?;
         let guard = stored.and_then(|stored| claim.activate(stored.identity, stored.expires));
         guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
@@ -157,7 +165,7 @@ impl Service {
     ) -> Result<String, Failure> {
         let mut log_in = self.begin_log_in(context);
         if scope == SessionScope::Store {
-            match self.config.store.authenticate(user.clone(), log_in.session).await {
+            match self.config().store.authenticate(user.clone(), log_in.session).await {
                 Err(StoreError::NotOffered) => {}
                 started => {
                     let started = started.map_err(|error| self.failure(&error))?;
@@ -176,7 +184,7 @@ impl Service {
     /// Returns whether the bearer token of an HTTP request is one of this server's sessions.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
     pub(crate) fn has_bearer_tokens(&self) -> bool {
-        self.config.bearer_tokens
+        self.config.load().bearer_tokens
     }
 
     /// Ends the caller's session, wherever it is used. Does nothing without a session.
@@ -195,7 +203,7 @@ impl Service {
     ) -> Option<JoinHandle<Result<(), StoreError>>> {
         let guard = caller.context().session.current()?;
         let (store, registry, caller) =
-            (Arc::clone(&self.config.store), Arc::clone(&self.registry), Arc::clone(caller));
+            (Arc::clone(&self.config().store), Arc::clone(&self.registry), Arc::clone(caller));
         Some(tokio::spawn(async move {
             let session = guard.session();
             if session.is_stored() {
@@ -218,7 +226,7 @@ impl Service {
     /// Makes a token, and claims the session that it will stand for.
     pub(super) fn begin_log_in(&self, context: &CallContext) -> PendingLogIn {
         let token = random_token();
-        let mut session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        let mut session = NewSession::new(TokenHash::of(&token), time_after(self.config.load().session_lifetime));
         session.client = context.address;
         let claim = self.registry.claim(session.token, context.session.observer());
         PendingLogIn { token, session, scope: SessionScope::Store, claim }
@@ -276,7 +284,7 @@ impl Service {
 
     async fn check_health(&self) {
         let check = self.health.begin_check();
-        match self.config.store.health().await {
+        match self.config().store.health().await {
             Ok(()) => self.health.succeeded(check),
             Err(StoreError::Unavailable(why)) => self.health.failed(FailureKind::Unavailable, &why),
             Err(StoreError::Failed(why)) => self.health.failed(FailureKind::Failed, &why),
@@ -290,7 +298,7 @@ impl Service {
     async fn reload_sessions(&self) -> bool {
         let mut is_complete = true;
         for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
-            match self.config.store.resume(session.token(), None).await {
+            match self.config().store.resume(session.token(), None).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),
                 // A store that is temporarily unavailable ends no sessions.
@@ -318,7 +326,25 @@ impl Drop for RevokeOnCancel {
     }
 }
 
+/// The program refuses such settings. A library's user is told.
+fn warn_of_voided_resets(config: &Auth) {
+    let valid_resets = config.valid_resets();
+    if valid_resets > Auth::MAX_VALID_RESETS {
+        tracing::warn!(
+            valid_resets,
+            max = Auth::MAX_VALID_RESETS,
+            "a stranger can void the password reset that a user has received: the limits allow too many in reset_lifetime"
+        );
+    }
+}
+
 impl RateLimits {
+    fn update(&self, config: &Auth) {
+        self.log_ins.update(config);
+        self.requests_per_ip.set_rate(config.requests_per_ip);
+        self.resets.update(config);
+    }
+
     /// Begins an attempt to log in.
     pub(super) async fn log_in(&self, email: &str, peer: Option<IpAddr>) -> Result<LogInAttempt, Failure> {
         self.log_ins.attempt(email, peer).await.map_err(too_many)
@@ -403,7 +429,7 @@ async fn watch_store(service: Weak<Service>) {
         poll.tick().await;
         let Some(service) = service.upgrade() else { return };
         service.check_health().await;
-        is_stale |= matches!(service.config.store.has_changed().await, Ok(true));
+        is_stale |= matches!(service.config().store.has_changed().await, Ok(true));
         if is_stale {
             is_stale = !service.reload_sessions().await;
         }

@@ -5,7 +5,7 @@
 //! Both name every field without `..`, so the build fails while a field is missing here.
 //!
 //! A line is `FIELD: WHEN, KIND OPTIONS;`. WHEN is `live`, if connections that open after an update have the new value, or
-//! `restart`. KIND is a variant of `Kind` in `src/bin/aaw-server/settings/kind.rs`: the form of the value, and what is valid.
+//! log-ins that begin after it, or `restart`. KIND is a variant of `Kind` in `src/bin/aaw-server/settings/kind.rs`: the form of the value, and what is valid.
 //! OPTIONS are methods of `Setting` in `settings/setting.rs`: `.common()` shows the flag in `-h`, `.named("x")` names flag and
 //! variable otherwise than the field.
 
@@ -30,10 +30,10 @@ macro_rules! __config_table {
                 path_prefix: restart, PathPrefix .common();
                 max_connections: live, Number(1, MAX) .common();
                 max_connections_per_address: live, NumberOrNone .common();
-                contention_delay: restart, Time(ANY) .common();
-                handshake_rate_per_address: restart, Number(1, MAX) .common();
-                call_rate_per_address: restart, Number(1, MAX) .common();
-                input_rate_per_address: restart, Bytes(1) .common();
+                contention_delay: live, Time(ANY) .common();
+                handshake_rate_per_address: live, Number(1, MAX) .common();
+                call_rate_per_address: live, Number(1, MAX) .common();
+                input_rate_per_address: live, Bytes(1) .common();
                 max_handshake_bytes: live, Bytes(0);
                 max_message_frames: live, Number(1, MAX);
                 replaced_events_timeout: live, Time(ANY) .common();
@@ -80,18 +80,18 @@ macro_rules! __config_table {
                 max_cursors_per_address: live, Number(0, MAX);
             }
             Auth {
-                session_lifetime: restart, Time(FINITE);
+                session_lifetime: live, Time(FINITE);
                 reset_lifetime: restart, Time(FINITE);
-                allow_registration: restart, OpenOrOff .named("registration").common();
-                bearer_tokens: restart, Switch;
-                min_password_chars: restart, Number(1, 64) .named("min-password-length").common();
-                max_password_bytes: restart, Bytes(64);
-                failed_logins_per_email: restart, Rate;
-                failed_logins_per_email_and_ip: restart, Rate;
-                failed_logins_per_ip: restart, Rate;
-                requests_per_ip: restart, Rate;
-                resets_per_email: restart, Rate;
-                resets_per_email_and_ip: restart, Rate;
+                allow_registration: live, OpenOrOff .named("registration").common();
+                bearer_tokens: live, Switch;
+                min_password_chars: live, Number(1, 64) .named("min-password-length").common();
+                max_password_bytes: live, Bytes(64);
+                failed_logins_per_email: live, Rate;
+                failed_logins_per_email_and_ip: live, Rate;
+                failed_logins_per_ip: live, Rate;
+                requests_per_ip: live, Rate;
+                resets_per_email: live, Rate;
+                resets_per_email_and_ip: live, Rate;
             }
         }
     };

@@ -41,7 +41,7 @@ use crate::write_stall::WriteStall;
 const OUTPUT_PER_TURN: usize = 64 << 10;
 
 /// The bytes that are read in one turn.
-const INPUT_PER_TURN: usize = 256 << 10;
+pub(super) const INPUT_PER_TURN: usize = 256 << 10;
 
 /// The messages whose calls enter the runtimes of loaded modules together. They share a cooperative budget of tokio, of 128
 /// operations.

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::resumption_state::NewSocket;
+use super::socket_task::INPUT_PER_TURN;
 use super::{ClientSocket, NewConnection};
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
@@ -189,6 +191,55 @@ async fn a_stream_with_a_buffer_is_flushed_when_the_client_reads_again() {
     }
     served.await.expect("the task ends");
     assert_eq!(start.elapsed(), Duration::from_secs(62));
+}
+
+/// A stream that counts the bytes that were read from it.
+struct Counted {
+    stream: DuplexStream,
+    read: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.read.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// They complete no message, so nothing else ends the turn before all that it may read has been decoded.
+#[tokio::test]
+async fn empty_fragments_use_up_the_turn_of_their_connection() {
+    let (server, mut client) = duplex(1 << 20);
+    let begin = [0x01, 0x80, 0, 0, 0, 0];
+    let fragments = [0x00, 0x80, 0, 0, 0, 0].repeat(60_000);
+    client.write_all(&begin).await.expect("the pipe has space");
+    client.write_all(&fragments).await.expect("the pipe has space");
+    let read = Arc::new(AtomicUsize::new(0));
+    let _served = serve(Dialect::Classic, Counted { stream: server, read: Arc::clone(&read) });
+    let mut turns = Vec::new();
+    while read.load(Ordering::Relaxed) < begin.len() + fragments.len() {
+        let before = read.load(Ordering::Relaxed);
+        // The connection has one turn.
+        tokio::task::yield_now().await;
+        turns.push(read.load(Ordering::Relaxed) - before);
+    }
+    assert!(turns.iter().all(|turn| *turn < INPUT_PER_TURN), "{turns:?}");
 }
 
 /// A stream that accepts one byte at a time, and none in between.

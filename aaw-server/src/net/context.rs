@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::address_limits::AddressLimits;
+use crate::config::Config;
+use crate::config_update::ConfigUpdate;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
@@ -29,4 +31,17 @@ pub(crate) struct ServerContext {
     pub(crate) _poll_watch: PollWatch,
     /// Aborted when this is dropped.
     pub(crate) _contention_watch: JoinSet<()>,
+}
+
+impl ServerContext {
+    /// Takes over what can change of a configuration.
+    pub(crate) fn update_config(&self, new: Config) -> ConfigUpdate {
+        self.config.update(new, |config| {
+            self.address_limits.set_rates(&config.address_rates());
+            #[cfg(feature = "auth")]
+            if let (Some(service), Some(auth)) = (&self.dispatch.auth, &config.auth) {
+                service.update(auth);
+            }
+        })
+    }
 }

@@ -52,13 +52,15 @@ impl RunningConfig {
         self.current.load()
     }
 
-    /// Takes over what can change.
-    pub(crate) fn update(&self, new: Config) -> ConfigUpdate {
+    /// Takes over what can change. Then `apply` passes it on to what does not read snapshots; of two updates, the later one
+    /// does so last.
+    pub(crate) fn update(&self, new: Config, apply: impl FnOnce(&Config)) -> ConfigUpdate {
         let _updating = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load();
         let mut config = Config::clone(&current.config);
         let update = config.update(new);
         if !update.applied.is_empty() {
+            apply(&config);
             self.current.store(Arc::new(ConfigSnapshot::new(config)));
         }
         update

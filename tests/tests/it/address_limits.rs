@@ -175,6 +175,54 @@ async fn the_calls_of_one_connection_beyond_the_rate_wait() {
 }
 
 #[tokio::test]
+async fn a_call_uses_as_much_of_the_rate_as_its_event_costs() {
+    let server = start_limited(|config| config.call_rate_per_address = 1000).await;
+    // A thousand at once, and a thousand a second: sixty calls cost 3000, or sixty.
+    for (event, response, is_slow) in [("ping", r#"{"pong":true}"#, false), ("limits/costly", "50", true)] {
+        let mut client = server.v1().await;
+        let started = Instant::now();
+        // One after another, since those that arrive together are read together.
+        for id in 1..=60 {
+            client.exchange(&format!(r#"["{event}",null,{id}]"#), &format!(r#"["{event}",{response},{id}]"#)).await;
+        }
+        let elapsed = started.elapsed();
+        assert_eq!(elapsed > Duration::from_millis(1700), is_slow, "{event}: {elapsed:?}");
+    }
+}
+
+#[tokio::test]
+async fn calls_of_an_event_that_costs_nothing_are_not_counted() {
+    let server = start_limited(|config| config.call_rate_per_address = 100).await;
+    // With a cost of 1 it would take half a minute.
+    let mut client = server.v1().await;
+    let started = Instant::now();
+    client.send_all((1..=3000).map(|id| format!(r#"["limits/free",null,{id}]"#))).await;
+    for id in 1..=3000 {
+        client.expect(&format!(r#"["limits/free",0,{id}]"#)).await;
+    }
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
+    for _ in 0..300 {
+        assert_eq!(HttpRequest::post(server.addr, "/events/limits/free", "null").send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_http_uses_as_much_of_the_rate_as_its_event_costs() {
+    for (event, has_refused) in [("limits/costly", true), ("ping", false)] {
+        let server = start_limited(|config| config.call_rate_per_address = 100).await;
+        let post = HttpRequest::post(server.addr, &format!("/events/{event}"), "null");
+        // Concurrently: each waits behind those before it.
+        let responses = futures_util::future::join_all((0..20).map(|_| post.send())).await;
+        let refused: Vec<_> = responses.iter().filter(|response| response.status != 200).collect();
+        assert_eq!(!refused.is_empty(), has_refused, "{event}: {refused:?}");
+        for refused in refused {
+            expect_429(refused);
+        }
+    }
+}
+
+#[tokio::test]
 async fn calls_that_would_wait_for_too_long_are_refused_with_the_time_to_come_back() {
     let server = start_limited(|config| config.call_rate_per_address = 10).await;
     let mut clients = Vec::new();

@@ -97,6 +97,33 @@ async fn user(store: &Path, args: &[&str], stdin: &str) -> (String, String, i32)
 }
 
 #[tokio::test]
+async fn with_registration_off_users_are_added_by_the_program_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("users.sqlite");
+    let file = store.to_str().expect("UTF-8");
+    let address = |url: &str| url.strip_prefix("ws://").expect("a URL").parse().expect("an address");
+    let ada = r#"{"email":"ada@example.com","password":"correct horse"}"#;
+    let closed = r#"{"error":"Registration is closed on this server","code":"registration_closed"}"#;
+    let (server, url) = serve(events().await, &["--auth", file, "--registration", "off"]).await;
+    let mut client = WireClient::connect_v1(address(&url)).await;
+    client.call("aaw/register", ada).await.assert_eq(closed);
+    let over_http = HttpRequest::post(address(&url), "/events/aaw/register", ada).send().await;
+    assert_eq!(over_http.failure(), (403, "registration_closed".into()));
+    assert_eq!(client.call("aaw/login", ada).await.value()["code"], "not_authenticated");
+    assert!(!server.stderr().contains("registration is open"), "{}", server.stderr());
+    let (_, errors, code) = user(&store, &["add", "ada@example.com"], "correct horse").await;
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(client.call("aaw/login", ada).await.value()["user"]["email"], "ada@example.com");
+    drop(server);
+    // The default.
+    let (server, url) = serve(events().await, &["--auth", file]).await;
+    let mut client = WireClient::connect_v1(address(&url)).await;
+    let eve = r#"{"email":"eve@example.com","password":"correct horse"}"#;
+    assert_eq!(client.call("aaw/register", eve).await.value()["user"]["email"], "eve@example.com");
+    server.stderr_line(&["registration is open"]).await;
+}
+
+#[tokio::test]
 async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("users.sqlite");

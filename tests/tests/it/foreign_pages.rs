@@ -38,6 +38,27 @@ async fn an_image_of_a_page_on_plain_http_starts_no_stream() {
     assert_eq!(server.calls.all().len(), 0);
 }
 
+/// An `EventSource` of an old browser, or of any browser at an address with plain `http`, sends nothing that tells its page.
+#[tokio::test]
+async fn an_event_source_without_headers_of_its_page_reads_only_what_is_declared_for_it() {
+    let server = TestServer::start().await;
+    let read = |event: &str| {
+        let target = format!("/events/streams/{event}?body={{%22to%22:1,%22gate%22:%22x%22}}");
+        HttpRequest::get(server.addr, &target).accept("text/event-stream").header("Referer", "http://evil.example/")
+    };
+    assert_eq!(read("count").send().await.failure(), (403, "not_allowed".into()));
+    assert_eq!(items(&server), 0);
+    let response = read("declared").send().await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert!(response.body.contains("data: 1\n"), "{response:?}");
+    assert_eq!(items(&server), 1);
+    assert_eq!(read("declared").method("HEAD").start().await.read_head().await.status, 200);
+    // It still needs an allowed origin, if the browser tells it.
+    assert_eq!(read("declared").header("Origin", "http://evil.example").send().await.status, 403);
+    assert_eq!(read("declared").header("Sec-Fetch-Site", "cross-site").send().await.status, 403);
+    assert_eq!(items(&server), 1);
+}
+
 #[tokio::test]
 async fn a_get_that_no_foreign_page_can_send_reads_the_stream() {
     let server = TestServer::start_with(|config| {

@@ -1,7 +1,7 @@
 //! A program's own axum routes in a server of aaw, and aaw in an axum application.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -341,6 +341,45 @@ async fn a_program_tells_the_address_of_a_client_by_its_connect_info() {
     raw.send(handshake.as_bytes()).await;
     assert_eq!(raw.read_head().await.status, 101);
     log.expect_line(&["connected", "peer=127.0.0.1:"]);
+}
+
+/// Opens a WebSocket at the nested routes, from this address. Returns the response's head and the connection.
+async fn open_nested(from: Ipv4Addr, addr: SocketAddr) -> (HttpResponse, RawConnection) {
+    let handshake = String::from_utf8(HttpRequest::handshake(addr).bytes()).expect("text");
+    let mut raw = RawConnection::connect_from(from, addr).await;
+    raw.send(handshake.replacen("GET / ", "GET /app ", 1).as_bytes()).await;
+    (raw.read_head().await, raw)
+}
+
+#[tokio::test]
+async fn the_limits_of_an_address_are_those_of_the_connect_info() {
+    const CLIENT: Ipv4Addr = Ipv4Addr::LOCALHOST;
+    const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    // Connections.
+    let addr = serve_with_connect_info(|config| config.max_connections_per_address = Some(2)).await;
+    let (first, _first) = open_nested(CLIENT, addr).await;
+    let (second, _second) = open_nested(CLIENT, addr).await;
+    let (third, _) = open_nested(CLIENT, addr).await;
+    let (other, _other) = open_nested(OTHER, addr).await;
+    assert_eq!([first, second, third, other].map(|response| response.status), [101, 101, 429, 101]);
+
+    // Rates.
+    let addr = serve_with_connect_info(|config| {
+        config.contention_delay = Duration::ZERO;
+        (config.handshake_rate_per_address, config.call_rate_per_address) = (1, 1);
+    })
+    .await;
+    let mut handshakes = Vec::new();
+    for _ in 0..10 {
+        handshakes.push(open_nested(CLIENT, addr).await.0.status);
+    }
+    assert!(handshakes[..5] == [101; 5] && handshakes.contains(&429), "{handshakes:?}");
+    assert_eq!(open_nested(OTHER, addr).await.0.status, 101);
+    let ping = HttpRequest::post(addr, "/app/events/ping", "null");
+    let responses = futures_util::future::join_all((0..12).map(|_| ping.send())).await;
+    assert!(responses.iter().any(|response| response.status == 429), "{responses:?}");
+    let mut other = RawConnection::connect_from(OTHER, addr).await;
+    assert_eq!(ping.send_over(&mut other).await.status, 200);
 }
 
 #[tokio::test]

@@ -86,6 +86,74 @@ async fn sighup_applies_what_can_change_and_names_what_cannot() {
 }
 
 #[tokio::test]
+async fn sighup_applies_the_rates_of_addresses_and_the_limits_of_log_ins() {
+    let users = tempfile::tempdir().unwrap();
+    let auth = |rest: &str| format!("[auth]\nfile = '{}'\n{rest}", users.path().join("users.sqlite").display());
+    // Hashes that take next to no time.
+    let cheap = "password_memory_kib = 64\npassword_iterations = 1\n";
+    let served = Served::start(&auth(cheap)).await;
+    served.server.stderr_line(&["WARN", "the passwords of stolen hashes are easy to guess", "memory_kib is 64"]).await;
+    let mut client = WireClient::connect_v1(served.address).await;
+    let body = |name: &str, password: &str| format!(r#"{{"email":"{name}@example.org","password":"{password}"}}"#);
+    let registered = client.call("aaw/register", &body("ada", "correct horse")).await.value();
+    assert_eq!(registered["user"]["email"], "ada@example.org");
+    for _ in 0..4 {
+        let failed = client.call("aaw/login", &body("ada", "wrong horse")).await.value();
+        assert_eq!(failed["code"], "not_authenticated");
+    }
+
+    let rates = "contention_delay = '0s'\ncall_rate_per_address = 10\n";
+    let limits = "allow_registration = false\nfailed_logins_per_email_and_ip = '5 then 1 per 1h'\n";
+    served.write(&format!("{rates}{}", auth(&format!("{limits}password_memory_kib = 128\npassword_iterations = 1\n"))));
+    served.server.signal("HUP").await;
+    for key in ["contention_delay", "call_rate_per_address", "auth.allow_registration"] {
+        served.server.stderr_line(&["changed the setting", key]).await;
+    }
+    served.server.stderr_line(&["restart is needed", "auth.password_memory_kib from \"64\" to \"128\""]).await;
+    served.server.stderr_line(&["reloaded the settings"]).await;
+    let closed = client.call("aaw/register", &body("eve", "correct horse")).await.value();
+    assert_eq!(closed["code"], "registration_closed");
+    // One of five may still fail, although the connection is older than the limit.
+    for expected in ["not_authenticated", "busy"] {
+        assert_eq!(client.call("aaw/login", &body("ada", "wrong horse")).await.value()["code"], expected);
+    }
+    let ping = HttpRequest::post(served.address, "/events/ping", "null");
+    let responses = futures_util::future::join_all((0..40).map(|_| ping.send())).await;
+    assert!(responses.iter().any(|response| response.status == 429), "{responses:?}");
+
+    // And back.
+    served.write(&auth(cheap));
+    served.server.signal("HUP").await;
+    served.server.stderr_line(&["changed the setting auth.allow_registration from \"off\" to \"open\""]).await;
+    let responses = futures_util::future::join_all((0..40).map(|_| ping.send())).await;
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
+    let logged_in = client.call("aaw/login", &body("ada", "correct horse")).await.value();
+    assert_eq!(logged_in["user"]["email"], "ada@example.org");
+    assert!(client.call("aaw/register", &body("eve", "correct horse")).await.value()["user"].is_object());
+}
+
+#[tokio::test]
+async fn passwords_are_hashed_with_the_parameters_of_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("users.sqlite");
+    let auth = format!("[auth]\nfile = '{}'\npassword_memory_kib = 96\npassword_iterations = 3\n", store.display());
+    let served = Served::start(&auth).await;
+    let mut client = WireClient::connect_v1(served.address).await;
+    let ada = r#"{"email":"ada@example.org","password":"correct horse"}"#;
+    assert!(client.call("aaw/register", ada).await.value()["user"].is_object());
+    let mut add = Command::new(&artifacts().await.server);
+    add.args(["user", "add", "eve@example.org", "--config"]).arg(&served.file).env("AAW_PASSWORD", "correct horse");
+    assert!(Process::start(add).exited().await.success());
+    // Beside the file is its log, until SQLite has written it back.
+    let mut stored = String::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        stored.push_str(&String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()));
+    }
+    assert!(stored.matches("$argon2id$v=19$m=96,t=3,p=1$").count() >= 2, "the hashes of both users");
+    assert!(!stored.contains("m=19456"));
+}
+
+#[tokio::test]
 async fn a_reload_keeps_the_names_of_the_certificate_and_checks_that_of_the_next_start() {
     let authority = Authority::new();
     authority.write(&["localhost", "api.example"]);

@@ -19,7 +19,7 @@ use crate::cli::DEFAULT_EVENTS;
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
 use crate::served_folder::check_not_served;
-use crate::settings::{LogFormat, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
+use crate::settings::{LogFormat, Passwords, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
 #[cfg(unix)]
 use crate::systemd;
 use crate::{file_limit, json_log, signals, tls};
@@ -96,7 +96,7 @@ struct StartedServer {
 
 /// Builds and loads the events, and starts the server.
 async fn start(settings: &Settings, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
-    let Values { config, auth, program } = &settings.values;
+    let Values { config, auth, passwords, program } = &settings.values;
     let mut config = config.clone();
     config.max_connections = file_limit::raise(config.max_connections);
     // Checked before a build that may take minutes.
@@ -108,7 +108,7 @@ async fn start(settings: &Settings, passed: &[PassedListener]) -> Result<Started
         tracing::warn!("the service manager has passed {} sockets; --listen has no effect", passed.len());
     }
     if let Some(file) = &program.auth_file {
-        let store = open_store(file, config.http.static_dir.as_deref()).await?;
+        let store = open_store(file, passwords, config.http.static_dir.as_deref()).await?;
         config.auth = Some(Auth { store: Arc::new(store), ..auth.clone() });
     } else if program.own_log_ins {
         // The settings of `auth` concern stored users.
@@ -219,8 +219,12 @@ fn default_events() -> PathBuf {
     PathBuf::from(if is_in_package { "." } else { DEFAULT_EVENTS })
 }
 
-async fn open_store(file: &Path, static_dir: Option<&Path>) -> Result<SqliteStore, Box<dyn Error>> {
-    let store = SqliteStore::open(file).await?;
+async fn open_store(
+    file: &Path,
+    passwords: &Passwords,
+    static_dir: Option<&Path>,
+) -> Result<SqliteStore, Box<dyn Error>> {
+    let store = SqliteStore::open_with(file, passwords.hasher()?).await?;
     check_not_served(file, static_dir, "password hashes", "--auth")?;
     Ok(store)
 }

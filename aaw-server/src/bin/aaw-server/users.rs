@@ -59,13 +59,15 @@ enum UserCommand {
 }
 
 pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
-    let Values { auth: Auth { min_password_chars, .. }, program, .. } = Settings::load_for_users(&args.flags)?.values;
+    let Values { auth: Auth { min_password_chars, .. }, passwords, program, .. } =
+        Settings::load_for_users(&args.flags)?.values;
     let file = program.auth_file.unwrap_or_else(|| DEFAULT_STORE.into());
     let creates_file = matches!(args.command, UserCommand::Add { .. });
     if !creates_file && !file.exists() {
         return Err(format!("{} does not exist; choose the file with --auth", file.display()).into());
     }
-    let store = SqliteStore::open(&file).await?;
+    // With the parameters of the server, which would otherwise replace the hash at the first log-in.
+    let store = SqliteStore::open_with(&file, passwords.hasher()?).await?;
     let mut out = io::stdout().lock();
     match args.command {
         UserCommand::Add { email, allow } => {

@@ -26,7 +26,8 @@ pub(crate) struct ServeArgs(Flags);
 pub(crate) struct UserFlags(Flags);
 
 /// The keys of the settings that `aaw-server user` reads.
-pub(super) const USER_KEYS: [&str; 2] = ["auth.file", "auth.min_password_chars"];
+pub(super) const USER_KEYS: [&str; 4] =
+    ["auth.file", "auth.min_password_chars", "auth.password_memory_kib", "auth.password_iterations"];
 
 /// The flags that were given.
 #[derive(Debug, Clone, Default)]

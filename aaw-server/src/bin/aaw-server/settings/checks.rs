@@ -16,7 +16,7 @@ pub(super) struct Contradiction {
 
 /// Returns all contradictions.
 pub(super) fn find(values: &Values) -> Vec<Contradiction> {
-    let (config, auth) = (&values.config, &values.auth);
+    let (config, auth, passwords) = (&values.config, &values.auth, &values.passwords);
     let rules = [
         (
             config.max_held_bytes >= config.max_message_bytes,
@@ -84,9 +84,32 @@ pub(super) fn find(values: &Values) -> Vec<Contradiction> {
             ["auth.resets_per_email_and_ip", "auth.reset_lifetime"],
             "at most 4096 resets of one address may be possible within the lifetime of one, so that none voids another",
         ),
+        (
+            u64::from(passwords.memory_kib) * u64::from(passwords.iterations) <= MAX_HASH_WORK,
+            ["auth.password_memory_kib", "auth.password_iterations"],
+            "their product must be at most 16777216, about 10 s of a processor for each log-in",
+        ),
     ];
     let broken = rules.into_iter().filter(|(holds, ..)| !holds);
     broken.map(|(_, keys, expected)| Contradiction { keys, expected }).collect()
+}
+
+/// The most that a hash may cost: its memory in KiB, times the passes over it.
+const MAX_HASH_WORK: u64 = 1 << 24;
+
+/// The least that OWASP recommends for Argon2id (2024): 7 MiB and five passes, or as much in another form.
+const RECOMMENDED_HASH_WORK: u64 = 7 * 1024 * 5;
+
+/// Returns why passwords are hashed so cheaply that stolen hashes are easy to guess.
+pub(super) fn why_hashes_are_weak(values: &Values) -> Option<String> {
+    let (memory, iterations) = (values.passwords.memory_kib, values.passwords.iterations);
+    let is_weak = u64::from(memory) * u64::from(iterations) < RECOMMENDED_HASH_WORK;
+    (is_weak && values.program.auth_file.is_some()).then(|| {
+        format!(
+            "the passwords of stolen hashes are easy to guess: auth.password_memory_kib is {memory} and \
+             auth.password_iterations is {iterations}; expected a product of at least {RECOMMENDED_HASH_WORK}"
+        )
+    })
 }
 
 /// Why a setting has no effect together with the other values; `None` if it has one.

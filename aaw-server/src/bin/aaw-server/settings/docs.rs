@@ -1,13 +1,18 @@
-//! The documentation of settings: that of the fields of `Config`, `HttpConfig` and `Auth`, from the source code, so that it is
-//! written once.
+//! The documentation of settings: that of the fields of `Config`, `HttpConfig`, `Auth` and `PasswordHasherConfig`, from the source code,
+//! so that it is written once.
 
 const CONFIG: &str = include_str!("../../../config.rs");
 const AUTH: &str = include_str!("../../../auth/config.rs");
+const PASSWORDS: &str = include_str!("../../../auth/password_hasher.rs");
 
 /// Returns the documentation of a field as plain paragraphs, one a line, with an empty line between them. Links are replaced by
 /// what `rename` makes of the last part of a path to an item, or else by their text.
 pub(super) fn of_field(structure: &str, field: &str, rename: &dyn Fn(&str) -> Option<String>) -> String {
-    let source = if structure == "Auth" { AUTH } else { CONFIG };
+    let source = match structure {
+        "Auth" => AUTH,
+        "PasswordHasherConfig" => PASSWORDS,
+        _ => CONFIG,
+    };
     let fields = source.split_once(&format!("pub struct {structure} {{\n")).map_or("", |(_, rest)| rest);
     let mut paragraphs = vec![String::new()];
     for line in fields.lines().take_while(|line| *line != "}").map(str::trim) {

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Number(u64, u64),
     /// A whole number, or `none`.
     NumberOrNone,
+    /// A whole number between two bounds, or `auto`.
+    NumberOrAuto(u64, u64),
     /// A size of at least so many bytes: `1048576` or `1 MiB`.
     Bytes(u64),
     /// A size, or `none`.
@@ -110,6 +112,11 @@ impl Kind {
             Self::NumberOrNone | Self::BytesOrNone if text == "none" => Some(Value::OptionalNumber(None)),
             Self::BytesOrNone => parse_bytes(text).map(|n| Value::OptionalNumber(Some(n))),
             Self::NumberOrNone => text.parse().ok().map(|n| Value::OptionalNumber(Some(n))),
+            Self::NumberOrAuto(..) if text == "auto" => Some(Value::OptionalNumber(None)),
+            Self::NumberOrAuto(min, max) => {
+                let number = text.parse().ok().filter(|n| (min..=max).contains(n));
+                number.map(|n| Value::OptionalNumber(Some(n)))
+            }
             Self::Time(range) => parse_time(text, range).map(Value::Time),
             Self::Switch => parse_switch(text).map(Value::Switch),
             Self::OpenOrOff if text == "open" => Some(Value::Switch(true)),
@@ -156,6 +163,7 @@ impl Kind {
                 format!("a size such as 65536, 64 KiB or 1 MiB, of at least {min} {unit}")
             }
             Self::NumberOrNone => "a whole number, or none".into(),
+            Self::NumberOrAuto(min, max) => format!("a whole number from {min} to {max}, or auto"),
             Self::BytesOrNone => "a size such as 65536, 64 KiB or 1 MiB, or none".into(),
             Self::Time(TimeRange::Any) => "a duration with a unit, such as 500ms, 8s or 1m30s, or never".into(),
             Self::Time(TimeRange::Positive) => {
@@ -188,7 +196,7 @@ impl Kind {
     pub(super) fn placeholder(self) -> &'static str {
         match self {
             Self::Text => "TEXT",
-            Self::Number(..) | Self::NumberOrNone => "NUMBER",
+            Self::Number(..) | Self::NumberOrNone | Self::NumberOrAuto(..) => "NUMBER",
             Self::Bytes(_) | Self::BytesOrNone => "BYTES",
             Self::Time(_) => "TIME",
             Self::Switch => "BOOL",
@@ -220,10 +228,10 @@ impl Kind {
         match (self, value) {
             (_, Value::Text(text)) => text.clone(),
             (Self::Mode, Value::Number(n)) => format!("{n:o}"),
-            (Self::Number(..), Value::Number(n)) | (Self::NumberOrNone, Value::OptionalNumber(Some(n))) => {
-                n.to_string()
-            }
+            (Self::Number(..), Value::Number(n))
+            | (Self::NumberOrNone | Self::NumberOrAuto(..), Value::OptionalNumber(Some(n))) => n.to_string(),
             (_, Value::Number(n) | Value::OptionalNumber(Some(n))) => bytes_text(*n),
+            (Self::NumberOrAuto(..), Value::OptionalNumber(None)) => "auto".into(),
             (_, Value::OptionalNumber(None)) => "none".into(),
             (_, Value::Time(time)) => time_text(*time),
             (Self::OpenOrOff, Value::Switch(on)) => if *on { "open" } else { "off" }.into(),
@@ -399,6 +407,7 @@ mod tests {
         check(Kind::Bytes(1), &cases);
         let invalid = ["", "1 MB", "1.5 MiB", "-1", "MiB", "99999999999999999999", "18014398509481984 KiB"];
         check(Kind::Bytes(1), &invalid.map(|text| (text, None)));
+        check(Kind::NumberOrAuto(1, 9), &[("auto", Some("auto")), ("9", Some("9")), ("0", None), ("10", None)]);
         check(Kind::BytesOrNone, &[("none", Some("none")), ("0", Some("0")), ("None", None)]);
     }
 

@@ -99,6 +99,7 @@ impl Settings {
         if problems.is_empty() {
             problems = settings.contradictions();
             settings.warnings.extend(settings.without_effect());
+            settings.warnings.extend(checks::why_hashes_are_weak(&settings.values));
         }
         // Those of the file in its order, which is not that of the table, and the others after them.
         problems.sort_by_key(|problem| match problem.source {
@@ -255,7 +256,7 @@ mod tests {
         let file = "allow_origins = ['https://a.example', '*']\nmax_message_bytes = '2 MiB'\nmax_upload_bytes = 0x1000_0000\n\
                     write_timeout = 'never'\nwatch = true\n\
                     [auth]\nfile = 'u.sqlite'\nallow_registration = false\nresets_per_email = '5 then 1 per 1m'";
-        let Values { config, auth, program } = load(&[], &[], file).unwrap().values;
+        let Values { config, auth, program, .. } = load(&[], &[], file).unwrap().values;
         assert_eq!(
             (config.allow_origins.len(), config.max_message_bytes, config.max_upload_bytes),
             (2, 2 << 20, 1 << 28)
@@ -263,6 +264,45 @@ mod tests {
         assert_eq!((config.write_timeout, auth.allow_registration), (Duration::MAX, false));
         assert_eq!((auth.resets_per_email.burst, auth.resets_per_email.refill_interval), (5, Duration::from_secs(60)));
         assert_eq!((program.auth_file, program.watch), (Some("u.sqlite".into()), Some(WatchMode::Auto)));
+    }
+
+    #[test]
+    fn the_bounds_of_hashing_passwords_are_settings_with_checks() {
+        let section = "[auth]\nfile = 'u.sqlite'\n";
+        let all = "password_memory_kib = 65536\npassword_iterations = 3\npassword_threads = 4\nmax_queued_hashes = 7";
+        let loaded = load(&[("auth.password_threads", "2")], &[], &format!("{section}{all}")).unwrap();
+        let passwords = &loaded.values.passwords;
+        assert_eq!((passwords.memory_kib, passwords.iterations), (65536, 3));
+        assert_eq!((passwords.threads, passwords.max_queued_hashes), (Some(2), 7));
+        assert_eq!(loaded.warnings, [""; 0]);
+        let fails = |line: &str, expected: &str| {
+            let error = load(&[], &[], &format!("{section}{line}")).unwrap_err();
+            assert!(error.contains(&format!("aaw.toml:3:{expected}")), "expected {expected:?} in {error}");
+        };
+        fails(
+            "password_memory_kib = 7",
+            "23: auth.password_memory_kib: invalid value \"7\": expected a whole number from 8 to 1048576",
+        );
+        fails("password_memory_kib = 1048577", "23: auth.password_memory_kib: invalid value");
+        fails(
+            "password_iterations = 0",
+            "23: auth.password_iterations: invalid value \"0\": expected a whole number from 1 to 1000",
+        );
+        fails(
+            "password_threads = 0",
+            "20: auth.password_threads: invalid value \"0\": expected a whole number from 1 to 1024, or auto",
+        );
+        fails(
+            "max_queued_hashes = 0",
+            "21: auth.max_queued_hashes: invalid value \"0\": expected a whole number from 1 to 1048576",
+        );
+        let costly = load(&[], &[], &format!("{section}password_iterations = 1000")).unwrap_err();
+        assert!(
+            costly.contains("auth.password_iterations is 1000 (aaw.toml:3:23): their product must be at most"),
+            "{costly}"
+        );
+        let weak = load(&[], &[], &format!("{section}password_memory_kib = 8192")).unwrap().warnings.join("\n");
+        assert!(weak.contains("auth.password_memory_kib is 8192 and auth.password_iterations is 2"), "{weak}");
     }
 
     #[test]

@@ -25,4 +25,4 @@ pub(crate) use load::Settings;
 pub(crate) use print::{ConfigArgs, run as run_config};
 pub(crate) use reload::{Reloader, SetLogLevel};
 pub(crate) use setting::SettingsError;
-pub(crate) use values::{Program, TlsSettings, Values};
+pub(crate) use values::{Passwords, Program, TlsSettings, Values};

@@ -119,6 +119,8 @@ impl Reloader {
             same if same == self.settings.values.config.max_connections => self.server.config().max_connections,
             changed => file_limit::raise(changed),
         };
+        // The server keeps its store. Without stored users, the settings of `auth` concern nothing.
+        config.auth = merged.values.program.auth_file.as_ref().map(|_| merged.values.auth.clone());
         self.server.update_config(config);
         *self.shutdown_timeout.lock().unwrap_or_else(PoisonError::into_inner) = merged.values.config.shutdown_timeout;
         if merged.values.program.log_level != self.settings.values.program.log_level

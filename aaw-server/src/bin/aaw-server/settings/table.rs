@@ -17,6 +17,7 @@ use super::values::Program;
 pub(super) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     let mut settings = program_settings();
     settings.extend(config_settings());
+    settings.extend(password_settings());
     // Stable: within a section the order stays.
     settings.sort_by_key(|setting| match setting.section_and_name().0 {
         "" => 0,
@@ -83,6 +84,22 @@ macro_rules! define_settings {
 }
 
 aaw_server::__config_table!(define_settings);
+
+/// The settings of `PasswordHasherConfig`. Its hasher belongs to the store, which is opened once.
+fn password_settings() -> Vec<Setting> {
+    macro_rules! setting_of_passwords {
+        ($key:expr, $kind:expr, $field:ident) => {
+            setting!($key, restart, $kind, Doc::Field("PasswordHasherConfig", stringify!($field)), passwords.$field)
+        };
+    }
+    vec![
+        // Argon2 takes at least 8 KiB, and stored hashes at most 1 GiB. A hash of more passes would take minutes.
+        setting_of_passwords!("auth.password_memory_kib", Kind::Number(8, 1 << 20), memory_kib),
+        setting_of_passwords!("auth.password_iterations", Kind::Number(1, 1000), iterations),
+        setting_of_passwords!("auth.password_threads", Kind::NumberOrAuto(1, 1024), threads),
+        setting_of_passwords!("auth.max_queued_hashes", Kind::Number(1, 1 << 20), max_queued_hashes),
+    ]
+}
 
 fn program_settings() -> Vec<Setting> {
     const LOG: Kind = Kind::Choice(&["pretty", "json", "off"]);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aaw_server::Config;
-use aaw_server::auth::{Auth, Store};
+use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, Store};
 use aaw_server::tls::Acme;
 
 use super::choices::{LogFormat, WatchMode};
@@ -15,6 +15,8 @@ pub(crate) struct Values {
     pub(crate) config: Config,
     /// The limits of authentication, with a store that offers nothing.
     pub(crate) auth: Auth,
+    /// How the passwords of users are hashed.
+    pub(crate) passwords: Passwords,
     pub(crate) program: Program,
 }
 
@@ -31,6 +33,33 @@ pub(crate) struct Program {
     pub(crate) log: LogFormat,
     pub(crate) log_level: String,
     pub(crate) log_body_limit: Option<usize>,
+}
+
+/// The settings of [`PasswordHasherConfig`].
+#[derive(Debug, Clone)]
+pub(crate) struct Passwords {
+    pub(crate) memory_kib: u32,
+    pub(crate) iterations: u32,
+    /// `None` for the default, which depends on the machine.
+    pub(crate) threads: Option<usize>,
+    pub(crate) max_queued_hashes: usize,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let PasswordHasherConfig { memory_kib, iterations, threads: _, max_queued_hashes } =
+            PasswordHasherConfig::default();
+        Self { memory_kib, iterations, threads: None, max_queued_hashes }
+    }
+}
+
+impl Passwords {
+    /// Starts the threads that hash passwords.
+    pub(crate) fn hasher(&self) -> Result<PasswordHasher, String> {
+        let Self { memory_kib, iterations, threads, max_queued_hashes } = *self;
+        let threads = threads.unwrap_or_else(|| PasswordHasherConfig::default().threads);
+        PasswordHasher::new(&PasswordHasherConfig { memory_kib, iterations, threads, max_queued_hashes })
+    }
 }
 
 /// Where the certificate of the server is from.
@@ -75,6 +104,6 @@ impl Default for Values {
             log_level: "info".into(),
             log_body_limit: None,
         };
-        Self { config: Config::default(), auth: Auth::new(NoStore), program }
+        Self { config: Config::default(), auth: Auth::new(NoStore), passwords: Passwords::default(), program }
     }
 }
