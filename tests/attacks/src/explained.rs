@@ -13,7 +13,12 @@ struct Explanation {
     reason: &'static str,
 }
 
-const EXPLANATIONS: &[Explanation] = &[];
+const EXPLANATIONS: &[Explanation] = &[Explanation {
+    attack: "open files",
+    sources: Some(Sources::Proxy),
+    failure: "newcomers",
+    reason: "the connections of a proxy count before their clients are known, and the attackers open more of them than the server may",
+}];
 
 /// Returns the reason why a row has failed in this way, if it is known.
 pub(crate) fn reason(attack: &str, sources: Sources, failure: &str) -> Option<&'static str> {
