@@ -86,6 +86,7 @@ pub struct Auth {
     pub resets_per_email: RateLimit,
     /// How many resets may be requested for one e-mail address from one client network. Default: 3, and one more every 5
     /// minutes. A stranger who requests them uses up the limit of their own network, and the owner requests one from another.
+    /// The IPv6 networks with the same first 48 bits count as one.
     pub resets_per_email_and_ip: RateLimit,
 }
 

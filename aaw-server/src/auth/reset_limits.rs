@@ -2,7 +2,8 @@
 //!
 //! A request counts in up to two buckets, as a [log-in](super::log_in_limits) does:
 //!
-//! - that of the pair of e-mail address and network, which is tight: a stranger uses up the pair of their own network,
+//! - that of the pair of e-mail address and client, which is tight: a stranger uses up the pair of their own network. All networks
+//!   of an IPv6 site are one client, or those of one customer could empty the other bucket,
 //! - that of the e-mail address over all networks, which is loose: it limits the messages that its owner receives. Networks from
 //!   which the user has logged in lately are exempt, so that emptying it does not shut out the owner there.
 
@@ -13,6 +14,7 @@ use super::config::Auth;
 use super::known_networks::KnownNetworks;
 use super::limits::{AttemptGuard, AttemptLimiter, CountedAttempt, RateLimited};
 use crate::client_network::ClientNetwork;
+use crate::client_turns::client;
 
 pub(super) struct ResetLimits {
     by_pair: AttemptLimiter,
@@ -37,8 +39,8 @@ impl ResetLimits {
 
     /// Counts a request. One that is refused counts in neither bucket. Returns the limits in which it has counted.
     pub(super) async fn count(&self, email: &str, peer: Option<IpAddr>) -> Result<Vec<CountedAttempt>, RateLimited> {
+        let by_pair = self.by_pair.reserve((email, client(peer))).await?;
         let network = peer.map(ClientNetwork::from);
-        let by_pair = self.by_pair.reserve((email, network)).await?;
         let is_known = network.is_some_and(|network| self.known.contains(email, network));
         let by_email = if is_known { None } else { Some(self.by_email.reserve(email).await?) };
         Ok([by_pair].into_iter().chain(by_email).map(AttemptGuard::count).collect())
@@ -82,6 +84,16 @@ mod tests {
         }
         assert_eq!(use_up(&limits, 2).await, 3);
         assert!(limits.count("bob@example.com", peer(1)).await.is_ok(), "another address");
+    }
+
+    #[tokio::test]
+    async fn the_networks_of_an_ipv6_site_have_the_limit_of_one() {
+        let limits = limits();
+        let peer = |site: u16, n: u16| Some(IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]));
+        for n in 0..10 {
+            assert_eq!(limits.count(EMAIL, peer(1, n)).await.is_ok(), n < 3, "{n}");
+        }
+        assert!(limits.count(EMAIL, peer(2, 0)).await.is_ok(), "another site");
     }
 
     #[tokio::test]
