@@ -170,7 +170,8 @@ fn without(text: &str, others: &BTreeSet<String>) -> String {
 
 /// Removes the values that the text of an error quotes, as serde writes them: ``invalid type: string "hunter2"``,
 /// ``invalid value: integer `1234` ``, ``unknown variant `hunter2` ``. They stay if the text names their place, as in
-/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name).
+/// `The body does not fit at lines[1].count: …`, and no part of that is a [secret name](is_secret_name). A text of more than
+/// 8 KiB is removed as a whole.
 pub fn quoted_values(error: &str) -> String {
     // What is before the value, and what is behind it.
     const QUOTES: [(&str, &str); 5] = [
@@ -220,12 +221,20 @@ fn end_of_escaped(text: &str) -> Option<usize> {
     })
 }
 
+/// The parts of a path that are joined, at most, to find a secret name with dots.
+const MAX_PARTS_OF_NAME: usize = 4;
+
 /// Whether the text of an error names the place of the value that it quotes, and that is not the place of a secret.
 fn is_of_harmless_field(error: &str) -> bool {
     let place = error.split_once(" does not fit at ").and_then(|(_, rest)| rest.split_once(": "));
-    // A name with a dot in it is in several parts of the path, and that of a path which was cut may be missing.
-    let is_harmless =
-        |path: &str| !path.contains('…') && !is_secret_name(path) && !path.split(['.', '[', ']']).any(is_secret_name);
+    let is_harmless = |path: &str| {
+        // The name of a path that was cut may be missing. A name with a dot in it, or with several, is in some parts of the path.
+        let parts: Vec<_> = path.split(['.', '[', ']']).collect();
+        let longest = parts.len().min(MAX_PARTS_OF_NAME);
+        !path.contains('…')
+            && !is_secret_name(path)
+            && !(1..=longest).any(|len| parts.windows(len).any(|parts| is_secret_name(&parts.concat())))
+    };
     place.is_some_and(|(path, _)| is_harmless(path))
 }
 
@@ -649,6 +658,14 @@ mod tests {
             (
                 r#"The body does not fit at users[3].Password.x: invalid type: string "hunter2", expected u8"#,
                 r#"The body does not fit at users[3].Password.x: invalid type: string "[redacted]", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at login.api.key: invalid type: string "x", expected u8"#,
+                r#"The body does not fit at login.api.key: invalid type: string "[redacted]", expected u8"#,
+            ),
+            (
+                r#"The body does not fit at login.p.in: invalid value: integer `1234`, expected u8"#,
+                r#"The body does not fit at login.p.in: invalid value: integer `[redacted]`, expected u8"#,
             ),
             (
                 r#"The body does not fit at lines[1].count: invalid type: string "x", expected u8"#,

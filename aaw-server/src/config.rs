@@ -111,7 +111,8 @@ pub struct Config {
     /// [`max_connections`](Self::max_connections). With a number, a new connection of an address that has reached it
     /// takes the place of a WebSocket that has not responded to a ping for a quarter of
     /// [`heartbeat_interval`](Self::heartbeat_interval), the one that has been silent for longest: a client whose network has
-    /// changed is not refused because of its own broken connection.
+    /// changed is not refused because of its own broken connection. It takes none while the /48 network is full, or the address
+    /// has twice its number, counted with those that are closing. Reading what has waited begins that quarter again.
     pub max_connections_per_address: Option<usize>,
     /// How long a task that is ready may wait for a processor before clients count as competing, and the rates of addresses
     /// are limited: [`handshake_rate_per_address`](Self::handshake_rate_per_address),

@@ -27,6 +27,7 @@
 // - `own_log_ins`: the store of an application that logs its callers in itself
 // - `password`: a password in its normal form, and the rules for a new one
 // - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
+// - `network_limits`: limits attempts by network, and by IPv6 site
 // - `fair_queue`: a queue in which log-ins come first and clients take turns
 // - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored

@@ -274,7 +274,8 @@ impl Store for SqliteStore {
 
     fn log_in(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
-            // A log-in at the same time may have replaced the hash by one of the password's normal form.
+            // A log-in at the same time may have replaced the hash by one of the password's normal form, or with the
+            // current parameters.
             for _ in 0..2 {
                 match self.try_log_in(credentials.clone(), session).await? {
                     Some(LogInAttempt::Started(started)) => return Ok(started),
