@@ -139,7 +139,8 @@ impl EventCaller {
 
     /// Creates the delivery of a push by this caller, to be passed to [`wait_for_readers`](Self::wait_for_readers).
     pub(super) fn delivery(&self) -> Delivery {
-        Delivery::with_sender(self.services.max_in_flight)
+        // What a handler pushes after its first push that holds it up is not in flight: it must not exceed the burst limit.
+        Delivery::with_sender(if self.has_own_hold() { 0 } else { self.services.max_in_flight })
     }
 
     /// Holds up the caller until the readers of its push that are behind have read its part, or do not read. To be called without a
