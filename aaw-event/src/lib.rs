@@ -286,6 +286,7 @@
 #[allow(unsafe_code, reason = "C-shaped memory that crosses between the outputs of two compilers")]
 pub mod abi;
 mod catch_panic;
+pub mod contract;
 mod events;
 #[allow(unsafe_code, reason = "calls function pointers of the module ABI")]
 mod handles;

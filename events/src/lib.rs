@@ -3,3 +3,11 @@
 #![forbid(unsafe_code)]
 
 aaw_event::events!();
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn contract() {
+        println!("{}", serde_json::to_string_pretty(&super::module().contract().unwrap()).unwrap());
+    }
+}
