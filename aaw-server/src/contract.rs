@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct ServerContract {
     events: BTreeMap<EventName, DescribedEvent>,
     definitions: Definitions,
+    /// Changes whenever what an event takes or returns does: 16 hexadecimal digits.
     hash: String,
 }
 
@@ -81,11 +82,6 @@ impl ContractBuilder {
 }
 
 impl ServerContract {
-    /// Changes whenever what an event takes or returns does: 16 hexadecimal digits.
-    pub(crate) fn hash(&self) -> &str {
-        &self.hash
-    }
-
     /// Returns the JSON that describes those events for which `is_visible`.
     pub(crate) fn describe(&self, is_visible: impl Fn(&EventName) -> bool) -> String {
         let visible = self.events.iter().filter(|(name, _)| is_visible(name));
@@ -215,4 +211,81 @@ fn for_each_reference(schema: &Value, found: &mut impl FnMut(&str, &str)) {
 /// The side and the name in `#/definitions/SIDE/NAME`.
 fn parse_reference(reference: &str) -> Option<(&str, &str)> {
     reference.strip_prefix("#/definitions/")?.split_once('/').filter(|(side, _)| matches!(*side, "input" | "output"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn package(definitions: &Value, body: &str) -> Contract {
+        let contract = json!({
+            "events": { "get": { "body": { "$ref": format!("#/definitions/input/{body}") } } },
+            "definitions": { "input": definitions },
+        });
+        serde_json::from_value(contract).unwrap()
+    }
+
+    fn reference(name: &str) -> Value {
+        json!({ "$ref": format!("#/definitions/input/{name}") })
+    }
+
+    /// The contract of packages whose events have the prefixes `0`, `1` and so on.
+    fn merged(packages: Vec<Contract>) -> Value {
+        let mut builder = ContractBuilder::default();
+        for (number, mut package) in packages.into_iter().enumerate() {
+            builder.add_definitions(&mut package);
+            for (name, event) in package.events {
+                builder.add_event(EventName::parse(&format!("{number}/{name}")).unwrap(), HandlerKind::Unary, event);
+            }
+        }
+        serde_json::from_str(&builder.finish().describe(|_| true)).unwrap()
+    }
+
+    #[test]
+    fn equal_types_of_two_packages_are_one() {
+        let types = json!({ "User": { "type": "string" } });
+        let all = merged(vec![package(&types, "User"), package(&types, "User")]);
+        assert_eq!(all["definitions"]["input"], types);
+    }
+
+    #[test]
+    fn different_types_of_one_name_get_two_names() {
+        let one = package(&json!({ "User": { "type": "string" } }), "User");
+        let other = package(&json!({ "User": { "type": "number" }, "User2": { "type": "null" } }), "User");
+        let all = merged(vec![one, other]);
+        assert_eq!(all["events"]["0/get"]["body"], reference("User"));
+        assert_eq!(all["events"]["1/get"]["body"], reference("User3"));
+        assert_eq!(all["definitions"]["input"]["User3"]["type"], "number");
+    }
+
+    #[test]
+    fn a_type_that_contains_a_different_one_is_different() {
+        let types = |id: &str| json!({ "Id": { "type": id }, "User": { "properties": { "id": reference("Id") } } });
+        let all = merged(vec![package(&types("string"), "User"), package(&types("number"), "User")]);
+        assert_eq!(all["events"]["1/get"]["body"], reference("User2"));
+        assert_eq!(all["definitions"]["input"]["User2"]["properties"]["id"], reference("Id2"));
+    }
+
+    #[test]
+    fn only_what_is_visible_and_what_it_refers_to_is_described() {
+        let types = json!({
+            "List": { "items": reference("List"), "properties": { "lost": reference("Lost") } },
+            "Other": { "type": "null" },
+        });
+        let mut builder = ContractBuilder::default();
+        let mut package = package(&types, "List");
+        builder.add_definitions(&mut package);
+        let event = package.events.remove("get").unwrap();
+        builder.add_event(EventName::parse("seen").unwrap(), HandlerKind::Unary, event.clone());
+        builder.add_event(EventName::parse("hidden").unwrap(), HandlerKind::Unary, event);
+        let contract = builder.finish();
+        let described: Value = serde_json::from_str(&contract.describe(|name| name.as_str() == "seen")).unwrap();
+        assert_eq!(described["events"].as_object().unwrap().keys().collect::<Vec<_>>(), ["seen"]);
+        assert_eq!(described["definitions"], json!({ "input": { "List": types["List"] } }));
+        assert_eq!(described["hash"], contract.hash);
+        let none: Value = serde_json::from_str(&contract.describe(|_| false)).unwrap();
+        assert_eq!((&none["events"], &none["definitions"]), (&json!({}), &json!({})));
+    }
 }

@@ -3,11 +3,3 @@
 #![forbid(unsafe_code)]
 
 aaw_event::events!();
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn contract() {
-        println!("{}", serde_json::to_string_pretty(&super::module().contract().unwrap()).unwrap());
-    }
-}

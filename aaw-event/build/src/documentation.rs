@@ -25,3 +25,25 @@ pub(crate) fn text(attributes: &[Attribute]) -> String {
     let text = lines.collect::<Vec<_>>().join("\n");
     text.trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: &str) -> String {
+        of_handler(&syn::parse_file(source).unwrap())
+    }
+
+    #[test]
+    fn the_handler_is_documented_by_itself_or_else_by_its_file() {
+        assert_eq!(of("//! The file.\n\n/// The\n/// handler.\npub fn handler() {}"), "The\nhandler.");
+        assert_eq!(of("//! The file.\npub fn handler() {}"), "The file.");
+        assert_eq!(of("// No documentation.\npub fn handler() {}"), "");
+        assert_eq!(of("#[doc = \"One */ `two`\"]\npub fn handler() {}"), "One */ `two`");
+    }
+
+    #[test]
+    fn the_indentation_of_code_is_kept() {
+        assert_eq!(of("/// ```\n///     deep\n/// ```\npub fn handler() {}"), "```\n    deep\n```");
+    }
+}

@@ -295,8 +295,8 @@ fn event_table(header: &ModuleHeader) -> Result<impl Iterator<Item = EventEntry>
     if is_damaged && header.event_count > 0 {
         return Err(AbiError::Damaged("table of events"));
     }
-    // SAFETY: the table has `event_count` entries, `stride` bytes apart.
     let (events, count) = (header.events, header.event_count);
+    // SAFETY: the table has `event_count` entries, `stride` bytes apart.
     Ok((0..count).map(move |index| unsafe { read_entry(events.byte_add(index * stride), stride) }))
 }
 
