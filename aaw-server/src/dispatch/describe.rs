@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::dispatcher::Dispatch;
 use super::guards;
-use crate::auth::{BuiltInFuture, IdentifiedCaller, SessionGuard};
+use crate::auth::{BuiltInFuture, IdentifiedCaller};
 
 /// The name of the event.
 pub(super) const NAME: &str = "aaw/describe";
@@ -26,13 +26,14 @@ struct Body {
 pub(super) fn begin<C: IdentifiedCaller>(
     dispatch: &Dispatch,
     body: &str,
-    session: Option<&SessionGuard>,
     caller: &Arc<C>,
 ) -> BuiltInFuture {
+    // Calls of events that are not protected carry no session.
+    let session = caller.context().session.current();
     // `null` and no body at all stand for an empty one.
     let body = serde_json::from_str::<Option<Body>>(if body.is_empty() { "null" } else { body });
     let (registry, timeout) = (dispatch.registry.load_full(), dispatch.limits.guard);
-    let is_authorized = |name: &str| dispatch.authorize(name, session).is_ok();
+    let is_authorized = |name: &str| dispatch.authorize(name, session.as_deref()).is_ok();
     let only = |event: &Option<String>, name: &str| event.as_deref().is_none_or(|only| only == name);
     let body = body.map(Option::unwrap_or_default);
     let visible = registry.events().filter(|event| {

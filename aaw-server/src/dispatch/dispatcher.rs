@@ -294,8 +294,7 @@ impl Dispatch {
         if !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
-        let session = request.session;
-        let described = (name == describe::NAME).then(|| describe::begin(self, body, session, caller));
+        let described = (name == describe::NAME).then(|| describe::begin(self, body, caller));
         let registry = self.registry.load();
         let reset_hook = || registry.password_reset.as_ref().map(|hook| hooks::password_reset(hook, caller));
         let of_auth = || self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook));
@@ -303,7 +302,7 @@ impl Dispatch {
             Some(response) => {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
-                let (has_session, changes_identity) = (session.is_some(), name != describe::NAME);
+                let (has_session, changes_identity) = (request.session.is_some(), name != describe::NAME);
                 Dispatched::Pending(PendingCall::new(
                     kind,
                     None,

@@ -5,7 +5,6 @@ use std::path::Path;
 use aaw_server::config::HttpConfig;
 use aaw_server::{Config, Server, StartError};
 use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer};
-use serde_json::json;
 
 async fn get(server: &TestServer, target: &str) -> HttpResponse {
     HttpRequest::get(server.addr, target).send().await
