@@ -52,6 +52,11 @@
 //! host enters its own runtime where the operation needs one. Both functions were appended to the table: a package
 //! checks the table's size before it calls them.
 //!
+//! # Contract
+//!
+//! `ModuleHeader::describe` writes the schemas of the package's events as JSON, when the host asks for them. It needs no
+//! instance.
+//!
 //! # Extending it
 //!
 //! A host rejects a package that contains an entry of an unknown kind, with an error that names the event. So a new
@@ -193,6 +198,13 @@ pub struct ModuleHeader {
     pub(crate) events: *const EventEntry,
     pub(crate) event_count: usize,
     pub(crate) start: Option<StartFn>,
+    /// Writes the package's [contract](crate::contract) as JSON. Appended later: absent from the header of an older package.
+    pub(crate) describe: Option<DescribeFn>,
+}
+
+impl ModuleHeader {
+    /// The size of a header before `describe` was appended.
+    pub(crate) const MIN_SIZE: usize = std::mem::offset_of!(Self, describe);
 }
 
 // SAFETY: a header consists of constants; what it points to is static and never written.
@@ -245,6 +257,9 @@ impl EventEntry {
 unsafe impl Sync for EventEntry {}
 // SAFETY: as above.
 unsafe impl Send for EventEntry {}
+
+/// Writes the contract of a package to the sink. Returns a value of [`status`].
+pub(crate) type DescribeFn = unsafe extern "C" fn(sink: Sink) -> u32;
 
 /// Starts a package. `prebuilt` is null, or (linked packages only) points to the `Arc` of services that the program has
 /// built.
@@ -564,8 +579,9 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn the_layout_of_version_1_does_not_change() {
         let header = layout!(ModuleHeader:
-            magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
-        assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
+            magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start, describe);
+        assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10., 11.]);
+        assert_eq!(ModuleHeader::MIN_SIZE, 10 * size_of::<usize>());
         let entry = layout!(EventEntry: name, kind, flags, call, max_call_ms, run, cost, reserved);
         assert_eq!(entry, [0., 2., 2.5, 3., 4., 5., 6., 6.5, 7.]);
         assert_eq!(EventEntry::MIN_SIZE, 4 * size_of::<usize>());

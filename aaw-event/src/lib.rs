@@ -231,6 +231,31 @@
 //! and `_close` runs when its state is over. [`services.ws.is_connected()`](Ws::is_connected) tells any handler whether the
 //! client is there at present.
 //!
+//! # Schemas
+//!
+//! The server describes events to their callers: their names, kinds and documentation, and [JSON Schemas] of the types that
+//! derive `JsonSchema`, which is in the prelude (from the crate [schemars]). The attributes of serde apply. A type without it
+//! has no schema, which is never an error. The documentation of an event is that of its handler, or else that of its file.
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//!
+//! // src/users/get.rs
+//! #[derive(Deserialize, JsonSchema)]
+//! pub struct Body {
+//!     /// The number of the user.
+//!     id: u64,
+//! }
+//!
+//! /// Returns the name of a user.
+//! pub async fn handler(body: Body) -> Result<String> {
+//!     Ok(format!("user {}", body.id))
+//! }
+//! ```
+//!
+//! [JSON Schemas]: https://json-schema.org/draft/2020-12
+//! [schemars]: https://docs.rs/schemars
+//!
 //! # Testing
 //!
 //! A handler is a plain function, so a test calls it directly. [`Services::for_test`] makes services that record what
@@ -286,6 +311,7 @@
 #[allow(unsafe_code, reason = "C-shaped memory that crosses between the outputs of two compilers")]
 pub mod abi;
 mod catch_panic;
+pub mod contract;
 mod events;
 #[allow(unsafe_code, reason = "calls function pointers of the module ABI")]
 mod handles;

@@ -2,6 +2,8 @@
 
 pub use async_stream::{stream, try_stream};
 pub use futures_util::{Stream, StreamExt};
+/// `#[derive(JsonSchema)]` names the crate `schemars`, so that it is here as well.
+pub use schemars::{self, JsonSchema};
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 

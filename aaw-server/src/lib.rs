@@ -131,6 +131,7 @@ mod client_turns;
 pub mod config;
 mod config_update;
 mod connection;
+mod contract;
 mod dispatch;
 mod error;
 mod generation;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_event::Module;
+use aaw_event::contract::Contract;
 use aaw_event::host::{HandlerKind, Instance};
 use aaw_protocol::{EventName, Failure, InvalidName, is_protected, is_reserved};
 use foldhash::fast::RandomState;
 
+use crate::contract::{ContractBuilder, ServerContract};
 use crate::generation::Generation;
 use crate::similar_names::SimilarNames;
 
@@ -97,6 +99,8 @@ pub(crate) struct Registry {
     pub(crate) password_reset: Option<(Instance, usize)>,
     /// Whether handlers of a module read the HTTP request behind their call, so that it has to be kept.
     pub(crate) reads_handshakes: bool,
+    /// What the events take and return.
+    pub(crate) contract: ServerContract,
     /// The modules with runtimes of their own, up to [`MAX_ENTERED`] of them.
     with_runtime: Vec<Instance>,
 }
@@ -200,7 +204,6 @@ impl Registry {
     }
 
     /// Returns all events in arbitrary order.
-    #[cfg(feature = "http")]
     pub(crate) fn events(&self) -> impl Iterator<Item = &RegisteredEvent> {
         self.events.values()
     }
@@ -281,6 +284,7 @@ impl RegistryPlan {
             hooks: hooks.collect(),
             password_reset,
             reads_handshakes: sources.iter().any(|source| source.module.reads_handshakes()),
+            contract: contract(&self.positions, sources),
             with_runtime,
         }
     }
@@ -319,6 +323,29 @@ impl fmt::Display for EventListing {
 /// Returns the guards of the folders that contain an event, outermost first, which is the module's order.
 fn guards(module: &Module, event: &EventName) -> Arc<[usize]> {
     module.guards().iter().filter(|guard| guard.guards(event.as_str())).map(|guard| guard.index).collect()
+}
+
+/// Describes the events. One whose package cannot describe it is described without schemas.
+fn contract(positions: &HashMap<EventName, (usize, usize)>, sources: &[Events]) -> ServerContract {
+    let mut builder = ContractBuilder::default();
+    let of_sources = sources.iter().map(|source| {
+        let mut contract = match source.module.contract() {
+            Ok(contract) => contract.unwrap_or_default(),
+            Err(failure) => {
+                tracing::warn!("{}: its types have no schemas: {}", source.origin, failure.error);
+                Contract::default()
+            }
+        };
+        builder.add_definitions(&mut contract);
+        contract
+    });
+    let mut of_sources: Vec<_> = of_sources.collect();
+    for (name, &(source, index)) in positions {
+        let event = &sources[source].module.events()[index];
+        let described = of_sources[source].events.remove(event.name.as_str()).unwrap_or_default();
+        builder.add_event(name.clone(), event.kind, described);
+    }
+    builder.finish()
 }
 
 fn full_name(events: &Events, name: &EventName) -> Result<EventName, RegistryError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aaw_event::prelude::*;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Body {
     to: u64,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use aaw_event::prelude::*;
 use humantime::format_rfc3339_millis;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Time {
     /// The time in UTC as in RFC 3339, with milliseconds.
     now: String,

@@ -114,6 +114,7 @@
 #![forbid(unsafe_code)]
 
 mod constants;
+mod documentation;
 mod event_name;
 mod form;
 mod handler;

@@ -81,6 +81,10 @@ pub mod users {
     ::aaw_event::export::HandlerEntry::<crate::_services::App>::unary0("ping", crate::ping::handler),
     // src/users/get.rs
     ::aaw_event::export::HandlerEntry::<crate::_services::App>::unary2("users/get", crate::users::get::handler),
+], [
+    one_way(plain1, "announce", "", crate::announce::handler),
+    unary(unary0, "ping", "", crate::ping::handler),
+    unary(unary2, "users/get", "", crate::users::get::handler),
 ]);
 /// The events of this package, with services that the program has built: `services()` does not run.
 pub fn module_with(services: crate::_services::App) -> ::aaw_event::Module {
@@ -128,7 +132,7 @@ fn a_folder_of_shared_code_has_no_events() {
     assert!(code.contains("pub mod money;") && code.contains("pub mod er;"), "{code}");
     assert!(code.contains("#[path = \"/src/_by_hand/mod.rs\"]\npub mod _by_hand;"), "{code}");
     assert!(!code.contains("pub mod inner;"), "{code}");
-    assert_eq!(code.matches("handler)").count(), 1, "{code}");
+    assert_eq!(code.matches("HandlerEntry").count(), 1, "{code}");
 }
 
 #[test]
@@ -295,6 +299,8 @@ fn hooks_are_in_the_table() {
     ::aaw_event::export::HandlerEntry::<::aaw_event::export::NoServices>::hook1(::aaw_event::export::CLOSE, crate::_close::handler),
     // src/_open.rs
     ::aaw_event::export::HandlerEntry::<::aaw_event::export::NoServices>::async_hook2(::aaw_event::export::OPEN, crate::_open::handler),
+], [
+    unary(unary0, "ping", "", crate::ping::handler),
 ]);"#;
     assert!(code.ends_with(expected), "{code}");
     assert!(code.contains("pub mod _open;"), "{code}");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::documentation;
 use crate::event_name;
 use crate::handler::{self, HandlerShape};
 use crate::handshake;
@@ -52,6 +53,8 @@ pub(crate) struct EventFile {
     /// The path of its module: `crate::users::get`.
     pub(crate) module: String,
     pub(crate) shape: HandlerShape,
+    /// The documentation of the handler.
+    pub(crate) description: String,
 }
 
 /// Deeper than any event's name allows, so that folders that contain themselves through a link end somewhere.
@@ -229,7 +232,8 @@ impl SourceFile<'_> {
             FileRole::Event => {
                 let shape = handler::read(&parsed, &self.stem)?;
                 let (name, file) = (self.name(), format!("{}.rs", self.name()));
-                package.events.push(EventFile { name, file, module: self.module.clone(), shape });
+                let description = documentation::of_handler(&parsed);
+                package.events.push(EventFile { name, file, module: self.module.clone(), shape, description });
             }
             FileRole::Hook(kind) => package.hooks.push(hook::read(&parsed, kind, &self.name(), &self.module)?),
             FileRole::Services => package.services = Some(services::read(&parsed)?),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aaw_protocol::{EventName, InvalidName};
 
 use crate::abi::{
-    ABI, Bytes, CallFn, DEFAULT_COST, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, hook_name,
-    kind,
+    ABI, Bytes, CallFn, DEFAULT_COST, DescribeFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags,
+    hook_name, kind,
 };
 
 /// The checked table of a package.
@@ -29,6 +29,8 @@ pub(super) struct ModuleTable {
     pub(super) guards: Vec<GuardInfo>,
     pub(super) reads_handshakes: bool,
     pub(super) start: StartFn,
+    /// `None` in an older package.
+    pub(super) describe: Option<DescribeFn>,
     /// A value of [`mode`](crate::abi::mode).
     pub(super) mode: u32,
     /// The services that the program of a linked package has built.
@@ -207,7 +209,7 @@ pub(super) unsafe fn check(
     let sdk_version = text(header.sdk_version, "version of aaw-event")?;
     let start = header.start.ok_or(AbiError::Damaged("start function"))?;
     let mut entries = CheckedEntries::new(package);
-    for entry in event_table(header)? {
+    for entry in event_table(&header)? {
         entries.add(entry)?;
     }
     let mut table = ModuleTable {
@@ -224,6 +226,7 @@ pub(super) unsafe fn check(
         guards: Vec::new(),
         reads_handshakes: header.flags & flags::READS_HANDSHAKE != 0,
         start,
+        describe: header.describe,
         mode,
         prebuilt,
     };
@@ -233,7 +236,7 @@ pub(super) unsafe fn check(
 
 /// # Safety
 /// As for [`Module::loaded`](super::Module::loaded).
-unsafe fn check_header(header: *const ModuleHeader) -> Result<&'static ModuleHeader, AbiError> {
+unsafe fn check_header(header: *const ModuleHeader) -> Result<ModuleHeader, AbiError> {
     if header.is_null() || !header.is_aligned() {
         return Err(AbiError::BadAddress);
     }
@@ -248,17 +251,40 @@ unsafe fn check_header(header: *const ModuleHeader) -> Result<&'static ModuleHea
     if abi != ABI {
         return Err(AbiError::OtherAbi { found: abi, expected: ABI });
     }
-    at_least::<ModuleHeader>("header", size as usize)?;
-    // SAFETY: a header of this ABI, at least as long as this ABI requires; the library is never unloaded.
-    let header: &'static ModuleHeader = unsafe { &*header };
+    check_size("header", size as usize, ModuleHeader::MIN_SIZE)?;
+    // SAFETY: a header of this ABI and of this size.
+    let header = unsafe { read_header(header, size as usize) };
     if header.flags & flags::UNWINDS == 0 {
         return Err(AbiError::Aborts);
     }
     Ok(header)
 }
 
+/// Reads a header. What an older package does not have gets its default.
+///
+/// # Safety
+/// `header` is a header of `size` bytes, at least [`ModuleHeader::MIN_SIZE`] of them.
+unsafe fn read_header(header: *const ModuleHeader, size: usize) -> ModuleHeader {
+    // SAFETY: all but the last field are within the first `MIN_SIZE` bytes, and that one is read only where it is there.
+    unsafe {
+        ModuleHeader {
+            magic: (&raw const (*header).magic).read(),
+            abi: (&raw const (*header).abi).read(),
+            size: (&raw const (*header).size).read(),
+            flags: (&raw const (*header).flags).read(),
+            event_stride: (&raw const (*header).event_stride).read(),
+            package: (&raw const (*header).package).read(),
+            sdk_version: (&raw const (*header).sdk_version).read(),
+            events: (&raw const (*header).events).read(),
+            event_count: (&raw const (*header).event_count).read(),
+            start: (&raw const (*header).start).read(),
+            describe: if size >= size_of::<ModuleHeader>() { (&raw const (*header).describe).read() } else { None },
+        }
+    }
+}
+
 /// The entries of a checked header.
-fn event_table(header: &'static ModuleHeader) -> Result<impl Iterator<Item = EventEntry>, AbiError> {
+fn event_table(header: &ModuleHeader) -> Result<impl Iterator<Item = EventEntry> + use<>, AbiError> {
     let stride = header.event_stride as usize;
     check_size("table of events", stride, EventEntry::MIN_SIZE)?;
     let len = header.event_count.checked_mul(stride).filter(|len| isize::try_from(*len).is_ok());
@@ -269,8 +295,9 @@ fn event_table(header: &'static ModuleHeader) -> Result<impl Iterator<Item = Eve
     if is_damaged && header.event_count > 0 {
         return Err(AbiError::Damaged("table of events"));
     }
+    let (events, count) = (header.events, header.event_count);
     // SAFETY: the table has `event_count` entries, `stride` bytes apart.
-    Ok((0..header.event_count).map(move |index| unsafe { read_entry(header.events.byte_add(index * stride), stride) }))
+    Ok((0..count).map(move |index| unsafe { read_entry(events.byte_add(index * stride), stride) }))
 }
 
 /// Reads an entry. What an older package does not have gets its default.
@@ -420,10 +447,6 @@ fn guarded_folder(guard: &str) -> Option<&str> {
         return Some("");
     }
     guard.strip_suffix("/_guard").filter(|folder| EventName::parse(folder).is_ok())
-}
-
-fn at_least<T>(table: &'static str, found: usize) -> Result<(), AbiError> {
-    check_size(table, found, size_of::<T>())
 }
 
 fn check_size(table: &'static str, found: usize, expected: usize) -> Result<(), AbiError> {

@@ -104,6 +104,17 @@ fn a_package_declares_that_it_reads_handshakes() {
     assert!(!checked(GOOD.header()).unwrap().reads_handshakes);
 }
 
+/// A package that was built before packages had contracts. What follows its header in memory is not read.
+#[test]
+fn a_package_with_a_header_of_an_older_size_has_no_contract() {
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    // SAFETY: never called, as the test shows.
+    header.describe = Some(unsafe { std::mem::transmute::<usize, crate::abi::DescribeFn>(usize::MAX) });
+    header.size = ModuleHeader::MIN_SIZE as u32;
+    assert!(checked(Box::leak(Box::new(header))).unwrap().describe.is_none());
+}
+
 #[test]
 fn the_costs_of_events_and_those_that_get_may_start_are_read() {
     let table = checked(GOOD.header()).unwrap();
@@ -223,6 +234,10 @@ fn each_fault_of_a_header_has_its_own_error() {
     let other = changed(|header| header.abi = 7);
     assert_eq!(other, AbiError::OtherAbi { found: 7, expected: ABI });
     assert!(other.to_string().contains("ABI 7, this host uses 1"), "{other}");
+    let too_small = AbiError::TooSmall { table: "header", found: 79, expected: 80 };
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(changed(|header| header.size = 79), too_small);
+    }
     assert!(matches!(changed(|header| header.size = 16), AbiError::TooSmall { table: "header", found: 16, .. }));
     assert!(matches!(changed(|header| header.event_stride = 8), AbiError::TooSmall { found: 8, .. }));
     assert_eq!(changed(|header| header.event_stride += 1), AbiError::Damaged("table of events"));

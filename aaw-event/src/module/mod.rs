@@ -24,6 +24,8 @@ mod unary;
 
 /// For generated code: not meant for people, and not stable.
 pub mod export {
+    pub use crate::contract::{PackageContract, probe};
+
     pub use super::arguments::{FromBody, FromUploadItem, ServicesArgument, UploadArgument};
     pub use super::hook::{AWAY, BACK, CLOSE, HookId, OPEN, PASSWORD_RESET, RESUME, guard};
     pub use super::package::{HandlerEntry, PackageSymbol, StartFunction};

@@ -5,10 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aaw_protocol::{Code, Failure};
+
 use super::begin::{self, BeginCall};
+use super::function::function_of;
 use crate::abi::{
-    ABI, Bytes, CallFn, DEFAULT_COST, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, kind,
+    ABI, Bytes, CallFn, DEFAULT_COST, EventEntry, MAGIC, ModuleHeader, RunFn, Sink, StartFn, entry_flags, flags, kind,
+    status,
 };
+use crate::catch_panic::catch_panic;
+use crate::contract::PackageContract;
 use crate::host::{Module, PrebuiltServices};
 
 /// An event or a hook of a package whose services are an `A`.
@@ -126,8 +132,19 @@ impl<A: Send + Sync + 'static> PackageSymbol<A> {
             events: events.as_ptr().cast(),
             event_count: events.len(),
             start: Some(start.start),
+            describe: None,
         };
         Self { header, services: PhantomData }
+    }
+
+    /// Sets the function that describes the events.
+    #[must_use]
+    pub const fn describing<F>(mut self, _: F) -> Self
+    where
+        F: Fn(&mut PackageContract) + Copy + Send + 'static,
+    {
+        self.header.describe = Some(describe::<F>);
+        self
     }
 
     /// Declares that handlers of the package read the HTTP request behind their call.
@@ -157,6 +174,35 @@ impl<A: Send + Sync + 'static> PackageSymbol<A> {
     pub fn header(&'static self) -> *const ModuleHeader {
         &raw const self.header
     }
+}
+
+/// [`DescribeFn`](crate::abi::DescribeFn) of a package whose events an `F` describes.
+unsafe extern "C" fn describe<F>(sink: Sink) -> u32
+where
+    F: Fn(&mut PackageContract) + Copy + Send + 'static,
+{
+    let described = catch_panic(|| {
+        // SAFETY: the header was made with a function of this type.
+        let describe = unsafe { function_of::<F>() };
+        let mut contract = PackageContract::new();
+        describe(&mut contract);
+        serde_json::to_vec(&contract.finish())
+    });
+    let error = match described {
+        Ok(Ok(json)) => {
+            // SAFETY: the host passes a sink that is valid during this call.
+            unsafe { sink.write(&json) };
+            return status::OK;
+        }
+        Ok(Err(error)) => format!("The schemas cannot be serialized: {error}"),
+        Err(panic) => format!("A schema of the package panicked: {panic}"),
+    };
+    let failure = Failure::new(Code::INTERNAL, error);
+    // A failure consists of texts, so serializing it cannot fail.
+    let json = serde_json::to_vec(&failure).unwrap_or_default();
+    // SAFETY: as above.
+    unsafe { sink.write(&json) };
+    status::FAILED
 }
 
 struct PrebuiltApp<A>(Arc<A>);

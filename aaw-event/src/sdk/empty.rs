@@ -1,5 +1,8 @@
 //! The body of an event that needs none.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
@@ -10,6 +13,21 @@ pub struct Empty;
 impl<'de> Deserialize<'de> for Empty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Self)
+    }
+}
+
+/// `null`: what a caller that has nothing to send is expected to send, although the handler accepts anything.
+impl JsonSchema for Empty {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Empty")
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        <()>::json_schema(generator)
     }
 }
 

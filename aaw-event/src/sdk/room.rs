@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use aaw_protocol::Failure;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
 use super::host_ops::{host_op, host_op_async, parse_result, to_millis};
-use super::identity::Identity;
+use super::identity::{Identity, IdentitySchema};
 use super::response_future::ResponseFuture;
 use crate::handles::CallerHandle;
 use crate::json::parse_response;
@@ -46,13 +47,14 @@ pub struct Room {
 pub struct Presence;
 
 /// A member of a room: one connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Member {
     /// The connection's id.
     pub id: String,
     /// The identity of the connection's session; `None` without a session.
     #[serde(default)]
+    #[schemars(with = "Option<IdentitySchema>")]
     pub identity: Option<Identity>,
 }
 

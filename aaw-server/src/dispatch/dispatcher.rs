@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use super::call_recorder::{CallHook, CallRecorder};
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
+use super::describe;
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
 use super::guards::BegunHandler;
@@ -284,7 +285,7 @@ impl Dispatch {
     }
 
     fn has_built_in(&self, name: &str) -> bool {
-        is_reserved(name) && self.auth.is_some() && Service::is_built_in(name)
+        is_reserved(name) && (name == describe::NAME || self.auth.is_some() && Service::is_built_in(name))
     }
 
     fn begin_built_in<C: IdentifiedCaller>(
@@ -298,14 +299,23 @@ impl Dispatch {
         if !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
+        let described = (name == describe::NAME).then(|| describe::begin(self, body, caller));
         let registry = self.registry.load();
         let reset_hook = || registry.password_reset.as_ref().map(|hook| hooks::password_reset(hook, caller));
-        match self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook)) {
+        let of_auth = || self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook));
+        match described.or_else(of_auth) {
             Some(response) => {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
-                let has_session = request.session.is_some();
-                Dispatched::Pending(PendingCall::new(kind, None, caller.context().id, has_session, true, limit))
+                let (has_session, changes_identity) = (request.session.is_some(), name != describe::NAME);
+                Dispatched::Pending(PendingCall::new(
+                    kind,
+                    None,
+                    caller.context().id,
+                    has_session,
+                    changes_identity,
+                    limit,
+                ))
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }

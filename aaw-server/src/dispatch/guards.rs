@@ -4,6 +4,7 @@
 //! guard that waits delays its call: it is part of the call's future or stream, and is dropped with it. A guard that waits
 //! for longer than [`Config::guard_timeout`](crate::Config::guard_timeout) refuses the call.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -91,6 +92,29 @@ pub(super) fn run<C: IdentifiedCaller, I: UploadSource>(
     })
 }
 
+/// Returns whether the guards of an event would pass a call of this caller on. `identity` is that of the session, as JSON.
+pub(super) async fn would_pass<C: IdentifiedCaller>(
+    event: &RegisteredEvent,
+    identity: Option<String>,
+    caller: &Arc<C>,
+    timeout: Duration,
+) -> bool {
+    let body = guard_body(event, || identity, &**caller);
+    for &index in event.guards.iter() {
+        let mut guard = event.instance.call(index, &body, caller);
+        let name = event.name.as_str();
+        let decided = tokio::time::timeout(timeout, poll_fn(|cx| guard.poll(cx, &mut Vec::new(), MAX_LEN))).await;
+        let passed = match decided {
+            Ok(step) => check_passed(step, name),
+            Err(_) => Err(timed_out(timeout, name)),
+        };
+        if passed.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// Runs the guards until one waits, which is returned with everything behind it.
 fn run_guards<C: IdentifiedCaller, I: UploadSource>(
     event: &RegisteredEvent,
@@ -102,7 +126,7 @@ fn run_guards<C: IdentifiedCaller, I: UploadSource>(
     if event.guards.is_empty() {
         return Ok(None);
     }
-    let guard_body = guard_body(event, request, &**caller);
+    let guard_body = guard_body(event, || request.session.map(|session| session.identity_json()), &**caller);
     for (position, &index) in event.guards.iter().enumerate() {
         // As for the handler, a waker that does nothing suffices.
         let cx = &mut Context::from_waker(Waker::noop());
@@ -202,13 +226,13 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
     }
 }
 
-fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &impl IdentifiedCaller) -> String {
+fn guard_body(
+    event: &RegisteredEvent,
+    of_session: impl FnOnce() -> Option<String>,
+    caller: &impl IdentifiedCaller,
+) -> String {
     // A protected event is judged by the session of the request, here as in `Dispatch::begin`.
-    let identity = if event.protected {
-        request.session.map(|session| session.identity_json())
-    } else {
-        caller.context().identity_json()
-    };
+    let identity = if event.protected { of_session() } else { caller.context().identity_json() };
     let identity = identity.and_then(|json| RawValue::from_string(json).ok());
     // Strings and JSON always serialize.
     serde_json::to_string(&GuardBody { event: event.name.as_str(), identity: identity.as_deref() }).unwrap_or_default()

@@ -24,6 +24,7 @@
 mod call_recorder;
 mod call_span;
 mod completion;
+mod describe;
 mod dispatched;
 mod dispatcher;
 mod gather;

@@ -2,7 +2,7 @@
 
 use aaw_event::prelude::*;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Body {
     name: String,
 }

@@ -478,6 +478,26 @@ async fn changes_through_the_same_store_reach_open_connections() {
     ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
 }
 
+#[tokio::test]
+async fn protected_events_are_described_to_those_who_may_call_them() {
+    let auth_server = start().await;
+    let described = async |client: &mut WireClient| {
+        let described = client.call("aaw/describe", "null").await.value();
+        ["auth/whoami", "auth/secret"].map(|name| !described["events"][name].is_null())
+    };
+    let mut client = auth_server.server.v1().await;
+    assert_eq!(described(&mut client).await, [false, false]);
+    let only = client.call("aaw/describe", r#"{"event":"auth/whoami"}"#).await.value();
+    assert_eq!(only["code"], "unknown_event", "{only}");
+    let (mut ada, token, _) = auth_server.ada().await;
+    assert_eq!(described(&mut ada).await, [true, true]);
+    client.call("enter", r#"{"id":"7","email":"bot@example.com","allowed":["auth/whoami"]}"#).await.value();
+    assert_eq!(described(&mut client).await, [true, false]);
+    let authorization = format!("Bearer {token}");
+    let over_http = HttpRequest::get(auth_server.server.addr, "/events").header("authorization", &authorization);
+    assert_eq!(over_http.send().await.json()["events"]["auth/whoami"]["protected"], true);
+}
+
 // --- Sessions that handlers start and end ----------------------------------------------------------------------------
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod client_login;
 mod client_script;
 mod client_streams;
 mod connection_hooks;
+mod describe;
 mod emit;
 mod examples;
 mod family;
