@@ -414,11 +414,15 @@ async fn many_connections_of_one_address_wait_for_readers_at_a_steady_pace() {
     expect_open(&server, readers).await;
 }
 
-/// With the limits that servers have by default, and more threads than 16 messages need to be pushed at once.
+/// With the limits of pushes that servers have by default, and more threads than 16 messages need to be pushed at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 24)]
 async fn many_messages_of_a_megabyte_that_arrive_at_once_close_no_reader_at_a_steady_pace() {
     const MEGABYTE: usize = 1_000_000;
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| {
+        // All clients have two addresses, and are sent 20 MB each: this is about the limits of pushes.
+        (config.max_held_bytes_per_address, config.max_total_held_bytes) = (usize::MAX, usize::MAX);
+    })
+    .await;
     let readers = steady_readers_of(&server, SENDERS_AT_ONCE, MEGABYTE).await;
     let _senders = broadcast_at_once(&server, MEGABYTE).await;
     expect_open(&server, readers).await;
