@@ -42,7 +42,7 @@ macro_rules! __symbol {
 macro_rules! __package {
     (
         $symbol:literal, $package:literal, $app:ty, $start:expr,
-        [$($entry:expr,)*], [$($kind:ident($form:ident, $name:literal, $description:literal, $handler:path),)*]
+        [$($entry:expr,)*] $(, [$($kind:ident($form:ident, $name:literal, $description:literal, $handler:path),)*])?
         $(, $declaration:ident)*
     ) => {
         #[doc(hidden)]
@@ -60,7 +60,7 @@ macro_rules! __package {
                     PlainValue as _, WithItems as _, WithSchema as _, WithoutItems as _, WithoutSchema as _,
                     WithoutUpload as _,
                 };
-                $($crate::__describe_event!(contract, $kind, $form, $name, $description, $handler);)*
+                $($($crate::__describe_event!(contract, $kind, $form, $name, $description, $handler);)*)?
             }
         }
 

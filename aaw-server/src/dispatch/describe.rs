@@ -23,11 +23,7 @@ struct Body {
 
 /// Begins a call. An event is described to those who may call it: a protected one to callers with a session that allows it, and a
 /// guarded one to callers that its guards let pass, which run for that.
-pub(super) fn begin<C: IdentifiedCaller>(
-    dispatch: &Dispatch,
-    body: &str,
-    caller: &Arc<C>,
-) -> BuiltInFuture {
+pub(super) fn begin<C: IdentifiedCaller>(dispatch: &Dispatch, body: &str, caller: &Arc<C>) -> BuiltInFuture {
     // Calls of events that are not protected carry no session.
     let session = caller.context().session.current();
     // `null` and no body at all stand for an empty one.
