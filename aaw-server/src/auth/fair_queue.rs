@@ -78,6 +78,7 @@ impl<T> FairQueue<T> {
         job
     }
 
+    #[cfg(any(feature = "auth-sqlite", test))]
     pub(super) fn len(&self) -> usize {
         self.len
     }
