@@ -299,7 +299,10 @@ impl Dispatch {
         if !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
-        let described = (name == describe::NAME).then(|| describe::begin(self, body, caller));
+        let described = (name == describe::NAME).then(|| {
+            let is_authorized = |name: &str, session: Option<&SessionGuard>| self.authorize(name, session).is_ok();
+            describe::begin(self.registry.load_full(), is_authorized, self.limits.guard, body, caller)
+        });
         let registry = self.registry.load();
         let reset_hook = || registry.password_reset.as_ref().map(|hook| hooks::password_reset(hook, caller));
         let of_auth = || self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook));
