@@ -3,7 +3,8 @@
 use crate::config::Config;
 
 /// What [`Handle::update_config`](crate::Handle::update_config) did with a configuration: the names of the fields that differ from
-/// those of the running server, those of [`HttpConfig`](crate::config::HttpConfig) with the prefix `http.`, and those of `Auth` with `auth.`.
+/// those of the running server, those of [`HttpConfig`](crate::config::HttpConfig) with the prefix `http.`, and those of
+/// `Auth` with `auth.`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigUpdate {

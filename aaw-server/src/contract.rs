@@ -6,76 +6,93 @@ use aaw_event::contract::{Contract, ContractEvent, Definitions};
 use aaw_event::host::HandlerKind;
 use aaw_protocol::EventName;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// The events of a server, with the schemas of their types.
+/// The events of a server, with the schemas of their types. All of it is JSON already, so that describing it copies texts.
 #[derive(Debug, Default)]
 pub(crate) struct ServerContract {
     events: BTreeMap<EventName, DescribedEvent>,
-    definitions: Definitions,
+    definitions: BTreeMap<Side, BTreeMap<String, Box<RawValue>>>,
     /// Changes whenever what an event takes or returns does: 16 hexadecimal digits.
     hash: String,
 }
 
 /// One event, as callers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct DescribedEvent {
+    json: Box<RawValue>,
+    /// The definitions that its schemas refer to, also those that others of them do.
+    references: BTreeSet<Reference>,
+}
+
+/// Who sends what a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Input,
+    Output,
+}
+
+/// The side and the name of a definition.
+type Reference = (Side, String);
+
+/// The JSON of an event.
+#[derive(Serialize)]
+struct EventJson {
     kind: String,
     /// Whether the caller needs a session.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     protected: bool,
     #[serde(flatten)]
     contract: ContractEvent,
 }
 
 /// What a caller is told.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Description<'a> {
     /// Of the contract with all events, so that it is the same for every caller.
     hash: &'a str,
-    events: BTreeMap<&'a str, &'a DescribedEvent>,
-    definitions: Definitions,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
+    events: BTreeMap<&'a str, &'a RawValue>,
+    definitions: BTreeMap<Side, BTreeMap<&'a str, &'a RawValue>>,
 }
 
 /// Builds a [`ServerContract`].
 #[derive(Debug, Default)]
-pub(crate) struct ContractBuilder(ServerContract);
+pub(crate) struct ContractBuilder {
+    events: BTreeMap<EventName, (HandlerKind, ContractEvent)>,
+    definitions: BTreeMap<Side, Map<String, Value>>,
+}
 
 impl ContractBuilder {
     /// Adds the definitions of a package. `contract` then refers to them by the names that they have in the result: two packages
     /// may have different types of one name.
     pub(crate) fn add_definitions(&mut self, contract: &mut Contract) {
-        let own = std::mem::take(&mut contract.definitions);
-        let Definitions { input, output, .. } = &mut self.0.definitions;
-        let sides = [("input", input, own.input), ("output", output, own.output)];
-        for (side, all, own) in sides {
-            let renamed = merge(all, own, side);
-            for event in contract.events.values_mut() {
-                for schema in [&mut event.body, &mut event.output, &mut event.upload_item].into_iter().flatten() {
-                    rename(schema, side, &renamed);
-                }
-            }
+        let Definitions { input, output, .. } = std::mem::take(&mut contract.definitions);
+        for (side, own) in [(Side::Input, input), (Side::Output, output)] {
+            let renamed = merge(self.definitions.entry(side).or_default(), own, side);
+            contract.events.values_mut().flat_map(schemas).for_each(|schema| rename(schema, side, &renamed));
         }
     }
 
     /// Adds an event, as its package describes it.
     pub(crate) fn add_event(&mut self, name: EventName, kind: HandlerKind, contract: ContractEvent) {
-        let protected = name.is_protected();
-        self.0.events.insert(name, DescribedEvent { kind: kind.to_string(), protected, contract });
+        self.events.insert(name, (kind, contract));
     }
 
-    pub(crate) fn finish(self) -> ServerContract {
-        let Self(mut contract) = self;
-        let events: BTreeMap<_, _> = contract.events.iter().map(|(name, event)| (name.as_str(), event)).collect();
-        // Only texts and JSON.
-        let json = serde_json::to_vec(&(events, &contract.definitions)).unwrap_or_default();
-        let digest = Sha256::digest(&json);
+    pub(crate) fn finish(mut self) -> ServerContract {
+        let mut contract = ServerContract::default();
+        for (name, (kind, mut event)) in self.events {
+            let references = closure(schemas(&mut event), &mut self.definitions);
+            let event = EventJson { kind: kind.to_string(), protected: name.is_protected(), contract: event };
+            contract.events.insert(name, DescribedEvent { json: raw(&event), references });
+        }
+        for (side, definitions) in self.definitions {
+            let definitions = definitions.into_iter().map(|(name, schema)| (name, raw(&schema)));
+            contract.definitions.insert(side, definitions.collect());
+        }
+        let digest = Sha256::digest(contract.describe(|_| true).as_bytes());
         contract.hash = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         contract
     }
@@ -84,69 +101,66 @@ impl ContractBuilder {
 impl ServerContract {
     /// Returns the JSON that describes those events for which `is_visible`.
     pub(crate) fn describe(&self, is_visible: impl Fn(&EventName) -> bool) -> String {
-        let visible = self.events.iter().filter(|(name, _)| is_visible(name));
-        let events: BTreeMap<_, _> = visible.map(|(name, event)| (name.as_str(), event)).collect();
-        let mut definitions = Definitions::default();
-        for event in events.values() {
-            let ContractEvent { body, output, upload_item, .. } = &event.contract;
-            for schema in [body, output, upload_item].into_iter().flatten() {
-                self.add_referenced(schema, &mut definitions);
+        let visible = || self.events.iter().filter(|(name, _)| is_visible(name));
+        let events = visible().map(|(name, event)| (name.as_str(), &*event.json)).collect();
+        let mut definitions = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for (side, name) in visible().flat_map(|(_, event)| &event.references) {
+            if let Some((name, json)) = self.definitions.get(side).and_then(|all| all.get_key_value(name)) {
+                definitions.entry(*side).or_default().insert(name.as_str(), &**json);
             }
         }
-        // Only texts and JSON.
+        // JSON and texts always serialize.
         serde_json::to_string(&Description { hash: &self.hash, events, definitions }).unwrap_or_default()
-    }
-
-    /// Adds the definitions that a schema refers to, and those that they refer to.
-    fn add_referenced(&self, schema: &Value, found: &mut Definitions) {
-        let mut waiting = vec![schema];
-        while let Some(schema) = waiting.pop() {
-            for_each_reference(schema, &mut |side, name| {
-                let (all, found) = match side {
-                    "input" => (&self.definitions.input, &mut found.input),
-                    _ => (&self.definitions.output, &mut found.output),
-                };
-                if let Some(definition) = all.get(name)
-                    && !found.contains_key(name)
-                {
-                    found.insert(name.to_owned(), definition.clone());
-                    waiting.push(definition);
-                }
-            });
-        }
     }
 }
 
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    // JSON and texts always serialize.
+    to_raw_value(value).unwrap_or_default()
+}
+
+fn schemas(event: &mut ContractEvent) -> impl Iterator<Item = &mut Value> {
+    [&mut event.body, &mut event.output, &mut event.upload_item].into_iter().flatten()
+}
+
+/// Returns the definitions that schemas refer to, and those that these refer to. Some may not exist.
+fn closure<'a>(
+    schemas: impl Iterator<Item = &'a mut Value>,
+    definitions: &mut BTreeMap<Side, Map<String, Value>>,
+) -> BTreeSet<Reference> {
+    let mut waiting: Vec<_> = schemas.flat_map(references).collect();
+    let mut found = BTreeSet::new();
+    while let Some((side, name)) = waiting.pop() {
+        if let Some(schema) = definitions.get_mut(&side).and_then(|all| all.get_mut(&name))
+            && found.insert((side, name))
+        {
+            waiting.extend(references(schema));
+        }
+    }
+    found
+}
+
 /// Adds `own` to `all`. Returns the names that had to change.
-fn merge(all: &mut Map<String, Value>, own: Map<String, Value>, side: &str) -> BTreeMap<String, String> {
-    let mut different: BTreeSet<String> = own
-        .iter()
-        .filter(|(name, schema)| all.get(*name).is_some_and(|other| other != *schema))
-        .map(|(name, _)| name.clone())
-        .collect();
+fn merge(all: &mut Map<String, Value>, mut own: Map<String, Value>, side: Side) -> BTreeMap<String, String> {
+    let is_different = |(name, schema): &(&String, &Value)| all.get(*name).is_some_and(|other| other != *schema);
+    let mut different: BTreeSet<String> = own.iter().filter(is_different).map(|(name, _)| name.clone()).collect();
     // A type that contains one of them is another type as well, although its own schema looks the same.
     loop {
-        let refers = |schema: &Value| {
-            let mut refers = false;
-            for_each_reference(schema, &mut |of, name| refers |= of == side && different.contains(name));
-            refers
-        };
-        let more: Vec<_> = own
-            .iter()
-            .filter(|(name, schema)| all.contains_key(*name) && !different.contains(*name) && refers(schema))
-            .map(|(name, _)| name.clone())
-            .collect();
-        if more.is_empty() {
+        let before = different.len();
+        for (name, schema) in &mut own {
+            let is_same = all.contains_key(name) && !different.contains(name);
+            if is_same && references(schema).iter().any(|(of, to)| *of == side && different.contains(to)) {
+                different.insert(name.clone());
+            }
+        }
+        if different.len() == before {
             break;
         }
-        different.extend(more);
     }
-    let mut renamed = BTreeMap::new();
+    let mut renamed = BTreeMap::<String, String>::new();
     for name in different {
-        let mut numbered = (2..).map(|number| format!("{name}{number}"));
-        let free = numbered.find(|new| {
-            !all.contains_key(new) && !own.contains_key(new) && !renamed.values().any(|taken| taken == new)
-        });
+        let is_taken = |new: &String| all.contains_key(new) || own.contains_key(new);
+        let free = (2..).map(|number| format!("{name}{number}")).find(|new| !is_taken(new));
         renamed.insert(name, free.unwrap_or_default());
     }
     for (name, mut schema) in own {
@@ -157,36 +171,28 @@ fn merge(all: &mut Map<String, Value>, own: Map<String, Value>, side: &str) -> B
 }
 
 /// Changes the names of definitions in a schema.
-fn rename(schema: &mut Value, side: &str, renamed: &BTreeMap<String, String>) {
-    if renamed.is_empty() {
-        return;
-    }
-    let mut waiting = vec![schema];
-    while let Some(schema) = waiting.pop() {
-        match schema {
-            Value::Array(values) => waiting.extend(values),
-            Value::Object(fields) => {
-                for (key, value) in fields {
-                    match value {
-                        Value::String(text) if key == "$ref" => {
-                            if let Some((of, name)) = parse_reference(text)
-                                && of == side
-                                && let Some(new) = renamed.get(name)
-                            {
-                                *text = format!("#/definitions/{side}/{new}");
-                            }
-                        }
-                        value => waiting.push(value),
-                    }
-                }
-            }
-            _ => {}
+fn rename(schema: &mut Value, side: Side, renamed: &BTreeMap<String, String>) {
+    for_each_reference(schema, &mut |text| {
+        if let Some((of, name)) = parse_reference(text)
+            && of == side
+            && let Some(new) = renamed.get(name)
+        {
+            text.replace_range(text.len() - name.len().., new);
         }
-    }
+    });
 }
 
-/// Calls `found` with the side and the name of each definition that a schema refers to.
-fn for_each_reference(schema: &Value, found: &mut impl FnMut(&str, &str)) {
+/// Returns the definitions that a schema refers to.
+fn references(schema: &mut Value) -> Vec<Reference> {
+    let mut found = Vec::new();
+    for_each_reference(schema, &mut |text| {
+        found.extend(parse_reference(text).map(|(side, name)| (side, name.to_owned())));
+    });
+    found
+}
+
+/// Calls `f` with each `$ref` of a schema.
+fn for_each_reference(schema: &mut Value, f: &mut impl FnMut(&mut String)) {
     let mut waiting = vec![schema];
     while let Some(schema) = waiting.pop() {
         match schema {
@@ -194,11 +200,7 @@ fn for_each_reference(schema: &Value, found: &mut impl FnMut(&str, &str)) {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     match value {
-                        Value::String(text) if key == "$ref" => {
-                            if let Some((side, name)) = parse_reference(text) {
-                                found(side, name);
-                            }
-                        }
+                        Value::String(text) if key == "$ref" => f(text),
                         value => waiting.push(value),
                     }
                 }
@@ -209,8 +211,13 @@ fn for_each_reference(schema: &Value, found: &mut impl FnMut(&str, &str)) {
 }
 
 /// The side and the name in `#/definitions/SIDE/NAME`.
-fn parse_reference(reference: &str) -> Option<(&str, &str)> {
-    reference.strip_prefix("#/definitions/")?.split_once('/').filter(|(side, _)| matches!(*side, "input" | "output"))
+fn parse_reference(reference: &str) -> Option<(Side, &str)> {
+    let (side, name) = reference.strip_prefix("#/definitions/")?.split_once('/')?;
+    match side {
+        "input" => Some((Side::Input, name)),
+        "output" => Some((Side::Output, name)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

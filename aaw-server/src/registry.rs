@@ -328,7 +328,8 @@ fn guards(module: &Module, event: &EventName) -> Arc<[usize]> {
 /// Describes the events. One whose package cannot describe it is described without schemas.
 fn contract(positions: &HashMap<EventName, (usize, usize)>, sources: &[Events]) -> ServerContract {
     let mut builder = ContractBuilder::default();
-    let of_sources = sources.iter().map(|source| {
+    let mut of_sources = Vec::new();
+    for source in sources {
         let mut contract = match source.module.contract() {
             Ok(contract) => contract.unwrap_or_default(),
             Err(failure) => {
@@ -337,9 +338,8 @@ fn contract(positions: &HashMap<EventName, (usize, usize)>, sources: &[Events]) 
             }
         };
         builder.add_definitions(&mut contract);
-        contract
-    });
-    let mut of_sources: Vec<_> = of_sources.collect();
+        of_sources.push(contract);
+    }
     for (name, &(source, index)) in positions {
         let event = &sources[source].module.events()[index];
         let described = of_sources[source].events.remove(event.name.as_str()).unwrap_or_default();

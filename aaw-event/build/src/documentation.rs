@@ -20,7 +20,7 @@ pub(crate) fn text(attributes: &[Attribute]) -> String {
         _ => None,
     });
     let text = lines.collect::<Vec<_>>().join("\n");
-    // A comment begins with a space, which is no part of its text.
+    // The space behind the slashes of a comment does not belong to its text.
     let lines = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end());
     let text = lines.collect::<Vec<_>>().join("\n");
     text.trim().to_owned()

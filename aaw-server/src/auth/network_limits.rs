@@ -5,10 +5,7 @@
 
 use super::config::RateLimit;
 use super::limits::{AttemptGuard, AttemptLimiter, CountedAttempt, RateLimited};
-use crate::client_network::ClientNetwork;
-
-/// How many networks' attempts a site has: as many addresses' connections as it has elsewhere.
-const NETWORKS_PER_SITE: u32 = 16;
+use crate::client_network::{ADDRESSES_PER_SITE, ClientNetwork};
 
 /// Limits the attempts from each network, and from each site.
 #[derive(Debug)]
@@ -55,7 +52,8 @@ impl NetworkLimiter {
 
 /// The rate of a site, if that of a network is `rate`.
 fn of_site(rate: RateLimit) -> RateLimit {
-    RateLimit::new(rate.burst.max(1).saturating_mul(NETWORKS_PER_SITE), rate.refill_interval / NETWORKS_PER_SITE)
+    let networks = ADDRESSES_PER_SITE as u32;
+    RateLimit::new(rate.burst.max(1).saturating_mul(networks), rate.refill_interval / networks)
 }
 
 impl NetworkAttempt {

@@ -37,18 +37,18 @@ const MAX_STORED_MEMORY_KIB: u32 = 1 << 20;
 /// The configuration of a [`PasswordHasher`].
 #[derive(Debug, Clone)]
 pub struct PasswordHasherConfig {
-    /// The memory that one hash takes, in KiB (Argon2's parameter m). At least 8, and at most 1 048 576. Default 19 456; together with the default of
-    /// `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024). More memory and
-    /// iterations make guessing stolen hashes more expensive, and log-ins too.
+    /// The memory that one hash takes, in KiB (Argon2's parameter m). At least 8, and at most 1 048 576. Default 19 456;
+    /// together with the default of `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024).
+    /// More memory and iterations make guessing stolen hashes more expensive, and log-ins too.
     pub memory_kib: u32,
     /// The number of passes over the memory of a hash (Argon2's parameter t). Default 2.
     pub iterations: u32,
     /// The number of threads that hash passwords, and so of hashes that are computed at the same time. Default: half the number
     /// of processors, at least 1. A thread keeps the memory of its last hash for 10 s.
     pub threads: usize,
-    /// The maximum number of hashes of passwords that wait for a thread. Default 1024, which is about 20 s of work of one thread, far
-    /// more than a client waits. When the queue is full, the latest registration of the client network with the most of
-    /// them fails with the code `busy` and a time, or the latest log-in if no registration waits.
+    /// The maximum number of hashes of passwords that wait for a thread. Default 1024, which is about 20 s of work of one
+    /// thread, far more than a client waits. When the queue is full, the latest registration of the client network with the
+    /// most of them fails with the code `busy` and a time, or the latest log-in if no registration waits.
     pub max_queued_hashes: usize,
 }
 

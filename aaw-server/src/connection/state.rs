@@ -113,8 +113,7 @@ impl ConnectionState {
     /// Lets calls start, or not, by what the connection holds, and by whether it is held up as a sender.
     pub(super) fn update_budget(&mut self) {
         self.protocol.set_over_budget(self.held.budget().is_used_up());
-        let is_held = self.guard.peer.mailbox.is_held() || (self.guard.has_held_clients() && self.caller.is_held());
-        self.protocol.set_held_up(is_held);
+        self.protocol.set_held_up(self.caller.is_held());
     }
 
     /// Offers the place of the socket while the client has not responded to a ping, so that a client which connects again is not

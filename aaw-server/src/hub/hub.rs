@@ -114,12 +114,6 @@ impl ConnectionGuard {
         }
     }
 
-    /// Returns whether any client may be held up as a sender.
-    #[inline]
-    pub(crate) fn has_held_clients(&self) -> bool {
-        self.hub.client_holds.has_any()
-    }
-
     /// Returns the connections that can be resumed.
     pub(crate) fn resumable(&self) -> &Arc<ResumableConnections> {
         &self.hub.resumable

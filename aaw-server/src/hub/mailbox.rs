@@ -48,7 +48,7 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
-use crate::hub::reader_pace::{HoldScope, PaceCheck, ReaderPace, Released};
+use crate::hub::reader_pace::{HoldScope, PaceCheck, ReaderPace, WaitingSenders};
 use crate::hub::resume_request::{ResumeRefusal, ResumeRequest};
 use crate::hub::sender_hold::{HeldSender, SenderHold};
 use crate::memory_budget::CallBudget;
@@ -990,8 +990,8 @@ impl Mailbox {
 
     /// Counts pushes that were written, if the reader is behind. The result is to be dropped without the lock.
     #[inline]
-    fn count_written(&self, state: &mut MailboxState, pushed: usize) -> (Released, Option<Box<ReaderPace>>) {
-        let Some(pace) = &mut state.pace else { return (Released::new(), None) };
+    fn count_written(&self, state: &mut MailboxState, pushed: usize) -> (WaitingSenders, Option<Box<ReaderPace>>) {
+        let Some(pace) = &mut state.pace else { return (WaitingSenders::new(), None) };
         let released = pace.count_written(pushed);
         let ended = if state.pushed <= self.limits.low_mark() { self.end_pace(state) } else { None };
         (released, ended)

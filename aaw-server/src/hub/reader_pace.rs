@@ -33,11 +33,11 @@ pub(crate) struct ReaderPace {
     /// It holds up no sender.
     is_slow: bool,
     /// Ordered by what must be written.
-    senders: Released,
+    senders: WaitingSenders,
 }
 
-/// The senders that wait, or that need not wait any longer.
-pub(crate) type Released = VecDeque<WaitingSender>;
+/// Some of the senders that wait, or those that need not wait any longer.
+pub(crate) type WaitingSenders = VecDeque<WaitingSender>;
 
 /// A sender that waits for a reader.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(crate) struct PaceCheck {
 
 impl ReaderPace {
     /// Counts pushes that were written. Returns the senders that need not wait any longer, to be dropped without a lock.
-    pub(crate) fn count_written(&mut self, pushed: usize) -> Released {
+    pub(crate) fn count_written(&mut self, pushed: usize) -> WaitingSenders {
         self.pushed += pushed as u64;
         let count = self.senders.partition_point(|waiting| waiting.until <= self.pushed);
         if count == 0 { VecDeque::new() } else { self.senders.drain(..count).collect() }
@@ -129,7 +129,7 @@ impl ReaderPace {
         written: u64,
         minimum: usize,
         timeout: Duration,
-    ) -> (PaceCheck, Released) {
+    ) -> (PaceCheck, WaitingSenders) {
         let pushed = self.pushed;
         let progress = self.progress.get_or_insert(Progress { at: now, written, period: now, pushed });
         if written > progress.written {

@@ -34,8 +34,8 @@ struct Waiting {
     sweep_at: usize,
 }
 
-/// The part of a hold that one reader has, or the hold of the sender's client. Dropping it releases the sender, unless it waits for other readers. That wakes tasks,
-/// and may drop them: not to be done under a lock.
+/// The part of a hold that one reader has, or the hold of the sender's client. Dropping it releases the sender, unless it waits
+/// for other readers. That wakes tasks, and may drop them: not to be done under a lock.
 #[derive(Debug)]
 pub(crate) struct HeldSender(Arc<SenderHold>);
 

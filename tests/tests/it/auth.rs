@@ -870,7 +870,7 @@ async fn a_stranger_who_requests_resets_does_not_keep_the_owner_from_it() {
     let refused = stranger.call(request, ADA).await.value();
     assert_eq!(refused["code"], "busy");
     assert!((295..=300).contains(&refused["data"]["retry_after"].as_u64().unwrap()), "{refused}");
-    // Networks together have a limit, and the owner's is none of them.
+    // Networks together have a limit. That of the owner has requested nothing yet.
     for host in 3..20 {
         let mut stranger = auth_server.server.v1_from(host).await;
         while stranger.call(request, ADA).await.0 == r#"{"ok":true}"# {}

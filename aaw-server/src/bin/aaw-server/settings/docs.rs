@@ -1,5 +1,5 @@
-//! The documentation of settings: that of the fields of `Config`, `HttpConfig`, `Auth` and `PasswordHasherConfig`, from the source code,
-//! so that it is written once.
+//! The documentation of settings: that of the fields of `Config`, `HttpConfig`, `Auth` and `PasswordHasherConfig`, from the
+//! source code, so that it is written once.
 
 const CONFIG: &str = include_str!("../../../config.rs");
 const AUTH: &str = include_str!("../../../auth/config.rs");
